@@ -1,0 +1,1 @@
+"""A Prometheus exporter that counts the backups of a studio's virtual workstations."""
