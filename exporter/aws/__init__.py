@@ -1,0 +1,181 @@
+"""The way to AWS: sessions, assumed roles, retries, deadlines, and the account of every API call.
+
+In go a target's credentials and a call's parameters, out come botocore's parsed answer or the body's bytes; everything
+that can go wrong comes out as a PollError. This package and the sources are all that knows botocore.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+import msgspec
+from botocore import xform_name
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+from botocore.exceptions import NoCredentialsError
+
+from exporter.aws.account import ApiCalls
+from exporter.aws.clients import Call, new_client, new_session, under_way
+from exporter.aws.errors import poll_error
+from exporter.sources import Deadline, PollError, Reason
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Whose credentials a target uses: botocore's own search (under a profile), then perhaps a role. "" where none."""
+
+    profile: str = ""
+    role_arn: str = ""
+    external_id: str = ""
+
+
+class Sessions:
+    """The boto3 sessions of all targets: one an identity, so that targets which assume the same role share it.
+
+    Credentials are looked up when they are first used and again after they failed, so they may come, expire and rotate.
+    """
+
+    def __init__(self, *, max_connections: int = 16) -> None:
+        self._max_connections = max_connections
+        self._lock = threading.Lock()
+        self._logins: dict[Identity, _Login] = {}
+
+    def client(
+        self, service: str, identity: Identity, region: str, endpoint_url: str | None, deadline: Deadline
+    ) -> Any:
+        """Return a client, the same for the same arguments; raise botocore's errors, or a PollError in time."""
+        with self._lock:
+            login = self._logins.setdefault(identity, _Login(identity))
+        # Looking credentials up may hang (a credential process, a metadata service): others of the same identity wait,
+        # but never longer than their own deadline.
+        if not login.lock.acquire(timeout=deadline.remaining):
+            raise deadline.error()
+        try:
+            return login.client(service, region, endpoint_url, self._max_connections)
+        finally:
+            login.lock.release()
+
+    def forget(self, identity: Identity) -> None:
+        """Drop a session whose credentials were refused: the next call looks them up anew."""
+        with self._lock:
+            self._logins.pop(identity, None)
+
+
+class _Login:
+    """One identity's session, and the clients made with it."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.lock = threading.Lock()
+        self._identity = identity
+        self._session: boto3.Session | None = None
+        self._clients: dict[tuple[str, str, str | None], Any] = {}
+
+    def client(self, service: str, region: str, endpoint_url: str | None, max_connections: int) -> Any:
+        key = (service, region, endpoint_url)
+        if key not in self._clients:
+            if self._session is None:
+                self._session = self._open(region)
+            if self._session.get_credentials() is None:
+                self._session = None  # else it would remember, and they may come
+                raise NoCredentialsError()
+            self._clients[key] = new_client(
+                self._session, service, region_name=region, endpoint_url=endpoint_url, max_connections=max_connections
+            )
+        return self._clients[key]
+
+    def _open(self, region: str) -> boto3.Session:
+        session = new_session(self._identity.profile)
+        if not self._identity.role_arn:
+            return session
+        source_credentials = session.get_credentials()
+        if source_credentials is None:
+            raise NoCredentialsError()
+
+        def sts(service: str, **keys: Any) -> Any:
+            return new_client(session, service, region_name=region, **keys)
+
+        extra = {"RoleSessionName": "studio-backup-exporter"}
+        if self._identity.external_id:
+            extra["ExternalId"] = self._identity.external_id
+        fetcher = AssumeRoleCredentialFetcher(sts, source_credentials, self._identity.role_arn, extra_args=extra)
+        assumed = new_session("")
+        assumed._session.register_component("credential_provider", _AssumedRole(fetcher))
+        return assumed
+
+
+class _AssumedRole:
+    """A botocore credential resolver with one answer: credentials of a role, renewed before they expire."""
+
+    def __init__(self, fetcher: AssumeRoleCredentialFetcher) -> None:
+        self._fetcher = fetcher
+
+    def load_credentials(self) -> DeferredRefreshableCredentials:
+        return DeferredRefreshableCredentials(self._fetcher.fetch_credentials, "assume-role")
+
+
+class Api:
+    """One target's access to one AWS service."""
+
+    def __init__(
+        self,
+        service: str,
+        *,
+        sessions: Sessions,
+        calls: ApiCalls,
+        identity: Identity,
+        source: str,
+        target: str,
+        aws_region: str,
+        endpoint_url: str | None = None,
+    ) -> None:
+        self.target = target
+        self.aws_region = aws_region
+        self._service = service
+        self._sessions = sessions
+        self._calls = calls
+        self._identity = identity
+        self._source = source
+        self._endpoint_url = endpoint_url
+
+    def call(self, operation: str, deadline: Deadline, **parameters: Any) -> Mapping[str, Any]:
+        """Make an API call, with botocore's retries, and return its parsed answer.
+
+        Raises nothing but a PollError: a body that is not as long as its Content-Length says is one too, which botocore
+        since 1.43.115 takes for complete.
+        """
+        parsed, _ = self._make(operation, deadline, parameters, undecoded=False)
+        return parsed
+
+    def fetch(self, operation: str, deadline: Deadline, **parameters: Any) -> bytes:
+        """As `call`, but return the body as it came.
+
+        For JSON services: botocore parses an HTML page, cut-off JSON or an empty object under status 200 as an empty
+        answer, and spends most of its time on timestamps.
+        """
+        _, body = self._make(operation, deadline, parameters, undecoded=True)
+        return body
+
+    def _make(
+        self, operation: str, deadline: Deadline, parameters: Mapping[str, Any], *, undecoded: bool
+    ) -> tuple[Mapping[str, Any], bytes]:
+        deadline.check()
+        call = Call(self._calls, self._source, self.aws_region, self.target, deadline, undecoded)
+        try:
+            with under_way(call):
+                client = self._sessions.client(
+                    self._service, self._identity, self.aws_region, self._endpoint_url, deadline
+                )
+                parsed = getattr(client, xform_name(operation))(**parameters)
+        except Exception as error:
+            deadline.check()
+            failure = poll_error(error)
+            if failure.reason is Reason.CREDENTIALS:
+                self._sessions.forget(self._identity)
+            raise failure from error
+        # A connection that was shut under an answer without a length ends like a complete one.
+        deadline.check()
+        if call.problem:
+            request_id = parsed.get("ResponseMetadata", {}).get("RequestId", "")
+            raise PollError(Reason.BAD_RESPONSE, f"{operation}: {call.problem}", request_id=request_id)
+        return parsed, call.body

@@ -1,0 +1,214 @@
+"""botocore clients whose requests are put down to the call that makes them, and whose waits a Deadline can cut short.
+
+In go a profile and a service's name, out come sessions and clients of boto3. The call under way in a thread is what that
+thread's requests belong to, those for credentials among them: botocore has no way to hand it through.
+"""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.awsrequest import (
+    AWSHTTPConnection,
+    AWSHTTPConnectionPool,
+    AWSHTTPSConnection,
+    AWSHTTPSConnectionPool,
+)
+from botocore.config import Config
+from botocore.loaders import Loader
+
+from exporter.aws.account import ApiCalls
+from exporter.aws.errors import CREDENTIAL_OPERATIONS, is_throttling
+from exporter.sources import Deadline
+
+#: Service models that botocore does not have, or no longer.
+MODELS = Path(__file__).parent.parent / "sources" / "models"
+#: Connecting, a TLS handshake included, cannot be cut short, so it is bounded by itself.
+CONNECT_TIMEOUT_SECONDS = 5.0
+#: The first try included (botocore's `standard` mode has three by default).
+TRIES = 3
+
+
+class Call:
+    """An API call under way in this thread: what botocore's events are to be put down to."""
+
+    def __init__(
+        self, calls: ApiCalls, source: str, region: str, target: str, deadline: Deadline, undecoded: bool
+    ) -> None:
+        self.deadline = deadline
+        self.body = b""
+        self.problem = ""
+        self._calls = calls
+        self._source = source
+        self._region = region
+        self._target = target
+        self._undecoded = undecoded
+        self._sent_at: float | None = None
+        self._operation = ""
+
+    def before_send(self, operation: str) -> None:
+        """Refuse a try that comes too late; count any other."""
+        self.deadline.check()
+        self._operation = operation
+        self._calls.sent(self._source, self._region, self._target, operation)
+        self._sent_at = time.monotonic()
+
+    def before_parse(self, answer: dict[str, Any]) -> None:
+        """Take the body of a good answer out of botocore's hands."""
+        self._settle()
+        headers, body = answer["headers"], answer["body"]
+        self.problem = ""
+        length = headers.get("Content-Length")
+        if length is not None and length.isdigit() and int(length) != len(body):
+            self.problem = f"the body has {len(body)} of {length} bytes"
+        elif headers.get("Content-Encoding", "").lower() == "gzip":  # nobody asked for it, but a proxy may add it
+            try:
+                body = answer["body"] = gzip.decompress(body)
+            except (OSError, EOFError, zlib.error) as error:
+                self.problem = f"the body is not gzip: {error}"
+        if self._undecoded and answer["status_code"] < 300 and self._operation not in CREDENTIAL_OPERATIONS:
+            self.body, answer["body"] = body, b"{}"
+
+    def response_received(self, parsed: Mapping[str, Any] | None, error: Exception | None) -> None:
+        """Count a try that failed, and remember whether it was throttled."""
+        if error is not None:
+            if self._settle():
+                self._failed(type(error).__name__)
+            return
+        answer = parsed or {}
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code = str(answer.get("Error", {}).get("Code", ""))
+        self.deadline.throttled = is_throttling(status, code)
+        if status >= 300:
+            self._failed(code)
+
+    def _failed(self, code: str) -> None:
+        self._calls.failed(self._source, self._region, self._target, self._operation, code)
+
+    def _settle(self) -> bool:
+        """End the wait for a request's answer, if there is one."""
+        self.deadline.on_expiry(None)
+        if self._sent_at is None:
+            return False
+        self._calls.took(self._source, self._region, self._operation, time.monotonic() - self._sent_at)
+        self._sent_at = None
+        return True
+
+
+class _Thread(threading.local):
+    call: Call | None = None
+
+
+_thread = _Thread()
+
+
+@contextmanager
+def under_way(call: Call) -> Iterator[None]:
+    """Put the requests that this thread makes meanwhile down to the call."""
+    _thread.call = call
+    try:
+        yield
+    finally:
+        _thread.call = None
+        call.deadline.on_expiry(None)
+
+
+def new_session(profile: str) -> boto3.Session:
+    """Return a session that also knows the services in MODELS, and tells each request to the thread's call."""
+    core = botocore.session.Session(profile=profile or None)
+    core.register_component("data_loader", Loader(extra_search_paths=[str(MODELS)]))
+    core.register("before-send", _on_before_send)
+    core.register("before-parse", _on_before_parse)
+    core.register("response-received", _on_response_received)
+    return boto3.Session(botocore_session=core)
+
+
+def _on_before_send(event_name: str, **_: Any) -> None:
+    if _thread.call is not None:
+        _thread.call.before_send(event_name.rpartition(".")[2])
+
+
+def _on_before_parse(response_dict: dict[str, Any], **_: Any) -> None:
+    if _thread.call is not None:
+        _thread.call.before_parse(response_dict)
+
+
+def _on_response_received(parsed_response: Mapping[str, Any] | None, exception: Exception | None, **_: Any) -> None:
+    if _thread.call is not None:
+        _thread.call.response_received(parsed_response, exception)
+
+
+def new_client(session: boto3.Session, service: str, *, max_connections: int = 1, **arguments: Any) -> Any:
+    """Return a client whose waits a Deadline can cut short.
+
+    botocore has no public way to say which connections a client makes, so this reaches for the HTTP session in its
+    endpoint (as of botocore 1.44); proxies, CA bundles and TLS stay botocore's own.
+    """
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        max_pool_connections=max_connections,
+        retries={"mode": "standard", "total_max_attempts": TRIES},
+        user_agent_extra="studio-backup-exporter",
+    )
+    client = session.client(service, config=config, **arguments)
+    http = client._endpoint.http_session
+    http._pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+    http._manager.pool_classes_by_scheme = http._pool_classes_by_scheme
+    return client
+
+
+class _Interruptible:
+    """A connection that tells the thread's deadline how to cut it short: by shutting its socket."""
+
+    sock: Any
+
+    def connect(self) -> None:
+        _tell_deadline(lambda: _shut(self.sock))  # a proxy may never answer CONNECT
+        super().connect()  # type: ignore[misc]  # a mixin before a connection class
+
+    def request(self, *arguments: Any, **keywords: Any) -> Any:
+        if self.sock is None:
+            self.connect()
+        # The socket itself: for an answer without a length, http.client leaves it to the response and forgets it.
+        _tell_deadline(partial(_shut, self.sock))
+        return super().request(*arguments, **keywords)  # type: ignore[misc]  # a mixin before a connection class
+
+
+def _tell_deadline(interrupt: Callable[[], None]) -> None:
+    if _thread.call is not None:
+        _thread.call.deadline.on_expiry(interrupt)
+
+
+def _shut(sock: Any) -> None:
+    sock = getattr(sock, "socket", sock)  # TLS within a TLS proxy has its socket inside
+    if sock is not None:
+        with suppress(OSError):
+            # The plain socket's own method: SSLSocket's drops the TLS state that the reading thread uses.
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+class _HTTPConnection(_Interruptible, AWSHTTPConnection):
+    pass
+
+
+class _HTTPSConnection(_Interruptible, AWSHTTPSConnection):
+    pass
+
+
+class _HTTPPool(AWSHTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(AWSHTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection

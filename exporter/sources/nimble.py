@@ -1,0 +1,227 @@
+"""Amazon Nimble Studio: its studios, its streaming-session backups, and the strict reading of its answers.
+
+AWS shut the service in October 2024; the API lives on in the simulator, and in the service model under models/, which
+teaches it to a botocore that has forgotten it. One listing is one studio's ListStreamingSessionBackups.
+
+The facts are those of AWS's service model `nimble`, 2020-08-01.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from exporter.aws import Api
+from exporter.backups import FAILED_STATES, STATES, Backup, Studio
+from exporter.sources import Deadline, Listing, Page, PollError, Reason, pages
+
+#: The status codes that say what went wrong.
+ERROR_CODES = (
+    "INTERNAL_ERROR",
+    "INSUFFICIENT_CAPACITY",
+    "ACTIVE_DIRECTORY_DOMAIN_JOIN_ERROR",
+    "NETWORK_CONNECTION_ERROR",
+    "INITIALIZATION_SCRIPT_ERROR",
+    "DECRYPT_STREAMING_IMAGE_ERROR",
+    "NETWORK_INTERFACE_ERROR",
+    "AMI_VALIDATION_ERROR",
+)
+_LATEST_UNIX_TIME = datetime.max.replace(tzinfo=UTC).timestamp()
+
+T = TypeVar("T")
+
+
+class _Backup(msgspec.Struct, gc=False):
+    """The wanted members of a StreamingSessionBackup. None is required, and none is relied on to have its type."""
+
+    backupId: Any = None
+    sessionId: Any = None
+    state: Any = None
+    statusCode: Any = None
+    createdAt: Any = None
+    statusMessage: Any = None
+
+
+class _Backups(msgspec.Struct):
+    streamingSessionBackups: list[_Backup]
+    nextToken: str | None = None
+
+
+class _Studio(msgspec.Struct):
+    studioId: str = ""
+    studioName: str | None = None
+    displayName: str | None = None
+    arn: str | None = None
+
+
+class _Studios(msgspec.Struct):
+    studios: list[_Studio]
+    nextToken: str | None = None
+
+
+class _OneStudio(msgspec.Struct):
+    studio: _Studio
+
+
+_DECODERS: Mapping[type, msgspec.json.Decoder[Any]] = {
+    shape: msgspec.json.Decoder(shape) for shape in (_Backups, _Studios, _OneStudio)
+}
+
+
+class NimbleSource:
+    """The backups of named studios, or of every studio that ListStudios shows.
+
+    `studios` maps ids to the names they have in the configuration, "" where they have none; empty, studios are
+    discovered. `include` and `exclude` match a discovered studio's whole id or name; nothing to include means all.
+    `owned_by` limits the backups to one user's.
+    """
+
+    name = "nimble"
+    known_pairs = tuple(
+        (state, code)
+        for state in STATES
+        for code in (ERROR_CODES if state in FAILED_STATES else (f"STREAMING_SESSION_{state}",))
+    )
+
+    def __init__(
+        self,
+        api: Api,
+        *,
+        studios: Mapping[str, str],
+        include: Sequence[re.Pattern[str]] = (),
+        exclude: Sequence[re.Pattern[str]] = (),
+        owned_by: str | None = None,
+    ) -> None:
+        self._api = api
+        self._names = studios
+        self._include = include
+        self._exclude = exclude
+        self._filter = {"ownedBy": owned_by} if owned_by else {}
+        self._known: dict[str, Studio] = {}
+        self._unidentified: set[str] = set()
+
+    def listings(self, deadline: Deadline) -> Sequence[Listing]:
+        """Return a listing for each studio, in the order of their ids or of the configuration.
+
+        Named studios cost no request here: each is identified by its own first poll after this, so that one whose
+        answer does not come delays no other.
+        """
+        if self._names:
+            self._unidentified = set(self._names)
+            studios = [self._known.get(id) or Studio(id, name or id) for id, name in self._names.items()]
+        else:
+            studios = sorted(self._discover(deadline), key=lambda studio: studio.id)
+        return [Listing(studio.id, self._api.target, (studio,)) for studio in studios]
+
+    def read(self, listing: Listing, deadline: Deadline) -> Iterator[Page]:
+        """Yield the pages of a studio's backups, and before them, where it is due, the studio as GetStudio knows it."""
+        studio_id = listing.key
+        if studio_id in self._unidentified:
+            try:
+                studio = self._identify(studio_id, deadline)
+            except PollError as error:
+                # Names are no reason to count nothing: unless the listing cannot come either, go on without.
+                deadline.check()
+                if error.reason is Reason.CREDENTIALS:
+                    raise
+                if error.reason in (Reason.ACCESS_DENIED, Reason.NOT_FOUND):
+                    self._unidentified.discard(studio_id)
+            else:
+                self._unidentified.discard(studio_id)
+                yield Page(studios=(studio,))
+
+        def fetch(token: str | None) -> tuple[Page, str | None]:
+            keys = self._filter | ({"nextToken": token} if token else {})
+            body = self._api.fetch("ListStreamingSessionBackups", deadline, studioId=studio_id, **keys)
+            answer = decode(_Backups, body, "ListStreamingSessionBackups")
+            return Page([_backup(wire, studio_id) for wire in answer.streamingSessionBackups]), answer.nextToken
+
+        yield from pages(fetch, deadline)
+
+    def _discover(self, deadline: Deadline) -> list[Studio]:
+        def fetch(token: str | None) -> tuple[list[_Studio], str | None]:
+            body = self._api.fetch("ListStudios", deadline, **({"nextToken": token} if token else {}))
+            answer = decode(_Studios, body, "ListStudios")
+            if not all(wire.studioId for wire in answer.studios):
+                raise PollError(Reason.BAD_RESPONSE, "ListStudios: a studio without a studioId")
+            return answer.studios, answer.nextToken
+
+        shown = (wire for page in pages(fetch, deadline) for wire in page)
+        return [self._studio(wire) for wire in {wire.studioId: wire for wire in shown}.values() if self._wanted(wire)]
+
+    def _wanted(self, wire: _Studio) -> bool:
+        def matches(patterns: Sequence[re.Pattern[str]]) -> bool:
+            return any(
+                pattern.fullmatch(text) for pattern in patterns for text in (wire.studioId, wire.studioName or "")
+            )
+
+        return (not self._include or matches(self._include)) and not matches(self._exclude)
+
+    def _identify(self, studio_id: str, deadline: Deadline) -> Studio:
+        body = self._api.fetch("GetStudio", deadline, studioId=studio_id)
+        wire = decode(_OneStudio, body, "GetStudio").studio
+        wire.studioId = studio_id
+        return self._studio(wire)
+
+    def _studio(self, wire: _Studio) -> Studio:
+        """Return the studio by the name in the configuration, else studioName, else the last one known, else its id."""
+        last = self._known.get(wire.studioId)
+        name = self._names.get(wire.studioId) or wire.studioName or (last.name if last else wire.studioId)
+        studio = Studio(wire.studioId, name, wire.displayName or "", account_of(wire.arn or ""))
+        self._known[wire.studioId] = studio
+        return studio
+
+
+def decode(shape: type[T], body: bytes, operation: str) -> T:
+    """Return the answer's wanted members; raise a PollError (bad_response) unless it is just what it should be."""
+    try:
+        answer: T = _DECODERS[shape].decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise PollError(Reason.BAD_RESPONSE, f"{operation}: {error}", code=type(error).__name__) from None
+    return answer
+
+
+def account_of(arn: str) -> str:
+    """Return the account in an ARN (arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE), "" where there is none."""
+    parts = arn.split(":", 5)
+    return parts[4] if len(parts) == 6 else ""
+
+
+def parse_timestamp(value: Any) -> float | None:
+    """Return the Unix time in seconds of an ISO 8601 timestamp or of a number of seconds, None for anything else.
+
+    A timestamp without an offset is taken as UTC, as botocore does; one before 1970 is somebody's zero, not a time.
+    """
+    seconds: Any = value
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value.upper())
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            try:
+                seconds = float(value)
+            except ValueError:
+                return None
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        return None
+    return float(seconds) if 0 <= seconds <= _LATEST_UNIX_TIME else None  # NaN is neither
+
+
+def _backup(wire: _Backup, studio_id: str) -> Backup:
+    return Backup(
+        _text(wire.backupId),
+        studio_id,
+        _text(wire.sessionId),
+        wire.state,
+        wire.statusCode,
+        parse_timestamp(wire.createdAt),
+        _text(wire.statusMessage),
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
