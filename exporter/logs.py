@@ -1,0 +1,44 @@
+"""Logs on stderr, one line an event, as logfmt or JSON: the project's own and those of the libraries alike."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+LEVELS = ("debug", "info", "warning", "error")
+FORMATS = ("logfmt", "json")
+
+
+def configure(level: str, format: str) -> None:
+    """Send all logs of at least `level` (one of LEVELS) to stderr, in `format` (one of FORMATS)."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+        structlog.processors.format_exc_info,
+        structlog.processors.EventRenamer("msg"),
+    ]
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    if format == "logfmt":
+        renderer = structlog.processors.LogfmtRenderer(key_order=["ts", "level", "msg"])
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    for library in ("boto3", "botocore", "urllib3", "uvicorn", "asyncio"):
+        # botocore's own debug lines hold signed requests, credentials' tokens among them.
+        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))

@@ -1,0 +1,375 @@
+"""When to poll, and what is known of each studio.
+
+In go targets with their sources, out comes a Status: an immutable picture of all that is known. The loop (asyncio) only
+schedules and keeps account; each discovery and each poll runs in a daemon thread of its own, since executors are joined
+at exit and a poll that hangs must not keep the process from ending. What is known of a studio changes by replacing its
+StudioStatus as a whole, in the loop's thread alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from exporter.backups import FAILED_STATES, Census, Studio, Tally
+from exporter.sources import Deadline, Listing, PollError, Reason, Source
+from exporter.status import Status, StudioStatus, Target, TargetStatus
+
+#: Consecutive multiples of it, less their whole part, are spread evenly however many there are (a Weyl sequence).
+_GOLDEN_RATIO = 0.6180339887498949
+#: Reasons that say a poll may have held its place until its deadline.
+_SLOW = (Reason.TIMEOUT, Reason.CONNECTION)
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+ListingId = tuple[str, str]  # target's name, listing's key
+
+
+class Poller:
+    """Polls the listings of all targets, each at its own interval, and keeps what they say.
+
+    A listing whose last poll timed out or found no connection polls in a second lane of the same size, so that those
+    which hang cost the others nothing.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        *,
+        max_concurrent_polls: int,
+        wall_clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._wall_clock = wall_clock
+        self._clock = clock
+        self._started = clock()
+        self._lanes = (asyncio.Semaphore(max_concurrent_polls), asyncio.Semaphore(max_concurrent_polls))
+        self._targets = {target.name: TargetStatus(target) for target in targets}
+        self._listings: dict[ListingId, Listing] = {}
+        #: Which studios each listing is for, known beforehand or found in it.
+        self._claims: dict[ListingId, set[str]] = {}
+        #: Which listing each studio is counted by.
+        self._owners: dict[str, ListingId] = {}
+        self._studios: dict[str, StudioStatus] = {}
+        self._reasons: dict[ListingId, Reason | None] = {}
+        self._due: dict[ListingId, float] = {}
+        self._abandoned: dict[ListingId, asyncio.Future[None]] = {}
+        self._shadowed: set[tuple[ListingId, str]] = set()
+        self._listings_begun = 0
+        self._in_progress = 0
+        self._lateness = 0.0
+        self._ready = False
+
+    # What is known
+
+    def status(self) -> Status:
+        """Return all that is known now."""
+        now, wall_now = self._clock(), self._wall_clock()
+        studios = []
+        for known in self._studios.values():
+            stale = now - known.census_at > known.target.stale_after
+            due = self._due.get((known.target.name, known.listing))
+            studios.append(
+                msgspec.structs.replace(
+                    known,
+                    census=None if stale else known.census,
+                    next_poll=None if due is None else wall_now + due - now,
+                )
+            )
+        found = Counter(listing_id[0] for listing_id in self._owners.values())
+        return Status(
+            targets=[msgspec.structs.replace(t, studios=found[name]) for name, t in self._targets.items()],
+            studios=studios,
+            polls_in_progress=self._in_progress,
+            abandoned_polls=len(self._abandoned),
+            lateness_seconds=self._lateness,
+            ready=self._is_ready(now),
+        )
+
+    def _is_ready(self, now: float) -> bool:
+        if not self._ready:
+            longest = max(status.target.poll_timeout for status in self._targets.values())
+            self._ready = now - self._started >= 2 * longest or (
+                all(status.up is not None for status in self._targets.values())
+                and all(listing_id in self._reasons for listing_id in self._listings if self._is_polled(listing_id))
+            )
+        return self._ready
+
+    # When to poll
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for status in self._targets.values():
+                group.create_task(self._follow(status.target), name=f"target {status.target.name}")
+
+    async def sweep(self) -> None:
+        """Discover and poll everything once."""
+        await asyncio.gather(*(self._discover(status.target) for status in self._targets.values()))
+        now = self._clock()
+        await asyncio.gather(
+            *(self._poll_in_lane(listing_id, due=now) for listing_id in self._listings if self._is_polled(listing_id))
+        )
+
+    async def _follow(self, target: Target) -> None:
+        """Keep the target's listings as they are discovered, and poll each."""
+        tasks: dict[ListingId, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            while True:
+                discovered = await self._discover(target)
+                for listing_id in [id for id in tasks if id not in self._listings]:
+                    tasks.pop(listing_id).cancel()
+                for listing_id in self._listings:
+                    if listing_id[0] == target.name and listing_id not in tasks:
+                        tasks[listing_id] = group.create_task(self._keep_polling(listing_id, target.poll_interval))
+                await asyncio.sleep(
+                    target.discovery_interval if discovered else min(target.discovery_interval, target.poll_interval)
+                )
+
+    async def _keep_polling(self, listing_id: ListingId, interval: float) -> None:
+        """Poll at once, then at a fixed place in each interval: listings begun together are spread over it."""
+        due = self._clock()
+        place = 1 - (self._listings_begun * _GOLDEN_RATIO) % 1
+        self._listings_begun += 1
+        step = place * interval
+        while True:
+            if self._is_polled(listing_id):
+                await self._poll_in_lane(listing_id, due)
+            missed = (self._clock() - due - step) // interval
+            due += step + max(0, missed) * interval
+            step = interval
+            self._due[listing_id] = due
+            await asyncio.sleep(max(0, due - self._clock()))
+
+    async def _poll_in_lane(self, listing_id: ListingId, due: float) -> None:
+        await self._abandoned_end(listing_id)
+        lane = self._lanes[self._reasons.get(listing_id) in _SLOW]
+        async with lane:
+            self._lateness = max(0.0, self._clock() - due)
+            self._in_progress += 1
+            try:
+                await self._poll(self._targets[listing_id[0]].target, self._listings[listing_id])
+            finally:
+                self._in_progress -= 1
+
+    # Discovery
+
+    async def _discover(self, target: Target) -> bool:
+        """Take in what listings the target has; keep those it had if that cannot be told. Return whether it could."""
+        discovery_id = (target.name, "")
+        await self._abandoned_end(discovery_id)
+        deadline = Deadline(target.poll_timeout)
+        before = self._targets[target.name]
+        try:
+            found = await self._in_thread(discovery_id, partial(target.source.listings, deadline), deadline)
+        except PollError as error:
+            self._targets[target.name] = msgspec.structs.replace(before, up=False, error=error)
+            if before.error is None or before.error.reason != error.reason:
+                _log_failure("discovery failed", error, target=target.name)
+            return False
+        if before.error is not None:
+            log.info("discovery works again", target=target.name)
+        listings = {(target.name, listing.key): listing for listing in found}
+        for listing_id in [id for id in self._listings if id[0] == target.name and id not in listings]:
+            self._drop(listing_id)
+        for listing_id, listing in listings.items():
+            self._listings[listing_id] = listing
+            self._claims.setdefault(listing_id, set()).update(studio.id for studio in listing.studios or ())
+        self._settle_owners()
+        for listing_id, listing in listings.items():
+            for studio in listing.studios or ():
+                if studio.id in self._studios and self._owners[studio.id] == listing_id:
+                    self._studios[studio.id] = msgspec.structs.replace(self._studios[studio.id], studio=studio)
+        self._targets[target.name] = TargetStatus(target, up=True)
+        return True
+
+    def _drop(self, listing_id: ListingId) -> None:
+        for known in (self._listings, self._claims, self._reasons, self._due):
+            known.pop(listing_id, None)
+
+    def _settle_owners(self) -> None:
+        """Give each studio to the first listing that is for it, in the file's order; forget those that none is for."""
+        order = {name: place for place, name in enumerate(self._targets)}
+        self._owners.clear()
+        for listing_id in sorted(self._claims, key=lambda listing_id: order[listing_id[0]]):
+            for studio_id in self._claims[listing_id]:
+                self._owners.setdefault(studio_id, listing_id)
+        for studio_id in self._studios.keys() - self._owners.keys():
+            del self._studios[studio_id]
+
+    def _is_polled(self, listing_id: ListingId) -> bool:
+        """Say whether any of the listing's studios is counted by it; told once in the log where one is not."""
+        listing = self._listings[listing_id]
+        if listing.studios is None:
+            return True
+        return any([self._is_owned(studio.id, listing_id) for studio in listing.studios])
+
+    def _is_owned(self, studio_id: str, listing_id: ListingId) -> bool:
+        owner = self._owners[studio_id]
+        if owner == listing_id:
+            return True
+        if (listing_id, studio_id) not in self._shadowed:
+            self._shadowed.add((listing_id, studio_id))
+            log.warning(
+                "studio is seen by two targets; the first in the file keeps it",
+                studio_id=studio_id,
+                kept_by=owner[0],
+                left_out_of=listing_id[0],
+            )
+        return False
+
+    # A poll
+
+    async def _poll(self, target: Target, listing: Listing) -> None:
+        listing_id = (target.name, listing.key)
+        deadline = Deadline(target.poll_timeout)
+        studios = {studio.id: studio for studio in listing.studios or ()}
+        previous = {id: self._studios[id].census if id in self._studios else None for id in self._claims[listing_id]}
+        begun = self._clock()
+        censuses: Mapping[str, Census] = {}
+        failure: PollError | None = None
+        try:
+            read = partial(_read, target.source, listing, deadline, previous, studios)
+            censuses = await self._in_thread(listing_id, read, deadline)
+        except PollError as error:
+            failure = error
+        if listing_id not in self._listings:
+            return  # it was taken out meanwhile
+        _tell(listing, failure, self._reasons.get(listing_id))
+        self._reasons[listing_id] = failure.reason if failure else None
+        if not self._claims[listing_id].issuperset(studios.keys() | censuses.keys()):
+            self._claims[listing_id].update(studios, censuses)
+            self._settle_owners()
+        now, wall_now = self._clock(), self._wall_clock()
+        for studio_id in self._claims[listing_id]:
+            if self._is_owned(studio_id, listing_id):
+                known = self._studios.get(studio_id) or StudioStatus(Studio(studio_id, studio_id), target, listing.key)
+                known = msgspec.structs.replace(
+                    known,
+                    studio=studios.get(studio_id, known.studio),
+                    target=target,
+                    listing=listing.key,
+                    polls=known.polls + 1,
+                    duration_seconds=now - begun,
+                    last_poll=wall_now,
+                    error=failure,
+                )
+                if failure is not None:
+                    known = _failed(known, failure.reason)
+                elif studio_id in censuses:
+                    known = _counted(known, censuses[studio_id], now, wall_now)
+                self._studios[studio_id] = known
+
+    async def _in_thread(self, listing_id: ListingId, work: Callable[[], T], deadline: Deadline) -> T:
+        """Run blocking work in a daemon thread; past the deadline its result is no longer waited for."""
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[T] = loop.create_future()
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def settle(value: T | None, error: Exception | None) -> None:
+            if not result.done():
+                if error is None:
+                    result.set_result(value)  # type: ignore[arg-type]  # a T: without an error there is a value
+                else:
+                    result.set_exception(error)
+            ended.set_result(None)
+
+        def run() -> None:
+            value, failure = None, None
+            try:
+                value = work()
+            except PollError as error:
+                failure = error
+            except Exception as error:  # noqa: BLE001  # a fault of ours in one source must not end the other polls
+                failure = PollError(Reason.OTHER, f"{type(error).__name__}: {error}", code=type(error).__name__)
+            with suppress(RuntimeError):  # the loop is closed: the process is ending
+                loop.call_soon_threadsafe(settle, value, failure)
+
+        threading.Thread(target=run, name=f"poll {' '.join(listing_id)}", daemon=True).start()
+        try:
+            async with asyncio.timeout(deadline.remaining):
+                value = await result
+        except TimeoutError:
+            raise deadline.error() from None
+        finally:
+            deadline.expire()
+            if not ended.done():
+                self._abandoned[listing_id] = ended
+                ended.add_done_callback(lambda _: self._abandoned.pop(listing_id))
+        return value
+
+    async def _abandoned_end(self, listing_id: ListingId) -> None:
+        """Wait until no thread of the listing is left of a poll that was given up."""
+        while listing_id in self._abandoned:
+            await asyncio.wait([self._abandoned[listing_id]])
+
+
+def _read(
+    source: Source,
+    listing: Listing,
+    deadline: Deadline,
+    previous: Mapping[str, Census | None],
+    studios: dict[str, Studio],
+) -> Mapping[str, Census]:
+    """Read a listing to its end and return a census for each studio: those it was for before, and those found in it.
+
+    `studios` takes what the pages say of them, as they come: a name that was answered stays though the listing fails.
+    """
+    tallies = {id: Tally(source.known_pairs, census) for id, census in previous.items()}
+    for page in source.read(listing, deadline):
+        deadline.check()
+        for studio in page.studios:
+            studios[studio.id] = studio
+            if studio.id not in tallies:
+                tallies[studio.id] = Tally(source.known_pairs)
+        for backup in page.backups:
+            tally = tallies.get(backup.studio)
+            if tally is None:
+                tally = tallies[backup.studio] = Tally(source.known_pairs)
+            tally.add(backup)
+    deadline.check()
+    return {id: tally.census() for id, tally in tallies.items()}
+
+
+def _failed(known: StudioStatus, reason: Reason) -> StudioStatus:
+    """Return what is known after one more failed poll."""
+    failures = {**known.failures, reason: known.failures.get(reason, 0) + 1}
+    return msgspec.structs.replace(known, failures=failures)
+
+
+def _counted(known: StudioStatus, census: Census, now: float, wall_now: float) -> StudioStatus:
+    """Return what is known after a good poll."""
+    told = known.new_failures
+    return msgspec.structs.replace(
+        known,
+        last_success=wall_now,
+        census=census,
+        census_at=now,
+        new_failures={state: told.get(state, 0) + census.new_failures[state] for state in FAILED_STATES},
+    )
+
+
+def _tell(listing: Listing, failure: PollError | None, before: Reason | None) -> None:
+    """Log a listing's first failure, and each for another reason; then that it works again."""
+    who = {"target": listing.target, "listing": listing.key}
+    if listing.studios is not None and len(listing.studios) == 1:
+        who = {"target": listing.target, "studio": listing.studios[0].name, "studio_id": listing.studios[0].id}
+    if failure is not None and failure.reason != before:
+        _log_failure("poll failed", failure, **who)
+    elif failure is None and before is not None:
+        log.info("poll works again", **who)
+
+
+def _log_failure(event: str, error: PollError, **who: str) -> None:
+    log.warning(event, **who, reason=str(error.reason), code=error.code, request_id=error.request_id, error=str(error))

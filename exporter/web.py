@@ -1,0 +1,189 @@
+"""HTTP: /metrics, a page with links, health and readiness.
+
+In go a registry and the poller's status, out comes an ASGI application and the server that runs it. No request reaches
+AWS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import html
+import socket
+from collections.abc import Callable, Iterator, Sequence
+
+import h11
+import uvicorn
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from exporter.metrics import exporter_version, render
+from exporter.status import Status
+
+#: A peer that has not sent a complete header by then is closed.
+HEADER_TIMEOUT_SECONDS = 10.0
+#: An idle connection is kept for longer than Prometheus usually takes between two scrapes.
+KEEP_ALIVE_SECONDS = 120
+#: What is left of the five seconds in which the process ends, once the server is told to.
+SHUTDOWN_TIMEOUT_SECONDS = 2
+_NO_CACHE = {"Cache-Control": "no-store"}
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Studio backup exporter</title>
+<style>
+body {{ font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 44rem; padding: 0 1rem; line-height: 1.5; }}
+</style>
+</head>
+<body>
+<h1>Studio backup exporter</h1>
+<p>Version {version}. It counts the backups of {studios} in {targets}.</p>
+<ul>
+<li><a href="{metrics}">Metrics</a></li>
+<li><a href="/-/healthy">Health</a>: the poll loop runs</li>
+<li><a href="/-/ready">Readiness</a>: every studio has been polled once</li>
+</ul>
+</body>
+</html>
+"""
+
+
+def create_app(
+    registry: CollectorRegistry,
+    status: Callable[[], Status],
+    *,
+    telemetry_path: str = "/metrics",
+    is_polling: Callable[[], bool] = lambda: True,
+) -> Starlette:
+    """Return the application. `is_polling` says whether the poll loop runs."""
+
+    async def metrics(request: Request) -> Response:
+        # In a thread: thousands of series take longer to write than other requests should wait.
+        body, content_type = await run_in_threadpool(
+            render, registry, request.headers.get("accept", ""), request.query_params.getlist("name[]")
+        )
+        return Response(body, headers={"Content-Type": content_type})
+
+    async def index(_: Request) -> Response:
+        known = status()
+        return HTMLResponse(
+            _PAGE.format(
+                version=html.escape(exporter_version()),
+                studios=_count(len(known.studios), "studio"),
+                targets=_count(len(known.targets), "target"),
+                metrics=html.escape(telemetry_path),
+            )
+        )
+
+    async def healthy(_: Request) -> Response:
+        if is_polling():
+            return PlainTextResponse("Healthy: the poll loop runs.\n", headers=_NO_CACHE)
+        return PlainTextResponse("Not healthy: the poll loop has ended.\n", 503, _NO_CACHE)
+
+    async def ready(_: Request) -> Response:
+        if status().ready:
+            return PlainTextResponse("Ready: every studio has been polled.\n", headers=_NO_CACHE)
+        return PlainTextResponse("Not ready: first polls are under way.\n", 503, _NO_CACHE)
+
+    app = Starlette(
+        routes=[
+            Route("/", index),
+            Route(telemetry_path, metrics),
+            Route("/-/healthy", healthy),
+            Route("/-/ready", ready),
+        ],
+        middleware=[Middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)],
+    )
+    app.router.redirect_slashes = False  # /metrics/ is no path of ours
+    return app
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listen(address: str) -> socket.socket:
+    """Return a socket that is bound to HOST:PORT, [HOST]:PORT or :PORT (all addresses).
+
+    Raises ValueError for what is not an address, OSError where it cannot be bound.
+    """
+    host, separator, port = address.rpartition(":")
+    if not separator or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{address!r} is not HOST:PORT, [HOST]:PORT or :PORT")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host and socket.has_dualstack_ipv6():
+        return socket.create_server(("", int(port)), family=socket.AF_INET6, dualstack_ipv6=True)
+    family = socket.getaddrinfo(host or "0.0.0.0", int(port), type=socket.SOCK_STREAM)[0][0]  # noqa: S104  # as asked
+    return socket.create_server((host, int(port)), family=family)
+
+
+async def serve(app: Starlette, sockets: Sequence[socket.socket], stop: asyncio.Event) -> None:
+    """Answer requests until `stop` is set; then finish those under way, for a short while."""
+    server = _Server(
+        uvicorn.Config(
+            app,
+            http=_Protocol,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_SECONDS,
+        )
+    )
+
+    async def end() -> None:
+        await stop.wait()
+        server.should_exit = True
+
+    async with asyncio.TaskGroup() as group:
+        ending = group.create_task(end())
+        await server.serve(sockets=list(sockets))
+        ending.cancel()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, but signals are the caller's: uvicorn raises them again, so that the process would not exit 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's HTTP protocol, but it closes a connection on which no complete header comes."""
+
+    _impatience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._await_header()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_waiting()
+        elif self._impatience is None:  # the first bytes of another request on a connection kept alive
+            self._await_header()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_header(self) -> None:
+        self._impatience = self.loop.call_later(HEADER_TIMEOUT_SECONDS, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._impatience is not None:
+            self._impatience.cancel()
+            self._impatience = None

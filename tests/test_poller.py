@@ -1,0 +1,373 @@
+"""When to poll, and what is known: with a source that is no AWS service, so that the poller can know none."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from exporter.backups import Studio
+from exporter.poller import Poller
+from exporter.sources import Deadline, Listing, Page, PollError, Reason
+from exporter.status import StudioStatus, Target
+from tests.fakes import FakeSource, backup, failing, listing, target
+from tests.waiting import until
+
+ONE, TWO, THREE = (Studio(f"acct/{name}", name) for name in ("one", "two", "three"))
+
+
+def poller(*targets: Target, lanes: int = 4, clock: list[float] | None = None) -> Poller:
+    if clock is None:
+        return Poller(targets, max_concurrent_polls=lanes)
+    return Poller(targets, max_concurrent_polls=lanes, clock=lambda: clock[0])
+
+
+def sweep(made: Poller) -> dict[str, StudioStatus]:
+    """Poll everything once and return what is known, by the studio's name."""
+    asyncio.run(made.sweep())
+    return known(made)
+
+
+def known(made: Poller) -> dict[str, StudioStatus]:
+    return {studio.studio.name: studio for studio in made.status().studios}
+
+
+def counts(studio: StudioStatus) -> dict[tuple[str, str], int] | None:
+    return None if studio.census is None else {pair: n for pair, n in studio.census.counts.items() if n}
+
+
+def test_one_listing_can_be_of_three_studios() -> None:
+    source = FakeSource(listing())
+    source.pages = [
+        Page([backup("a", ONE.id), backup("b", TWO.id)], [ONE, TWO]),
+        Page([backup("c", ONE.id), backup("d", THREE.id, state="CREATE_FAILED", status_code="error")], [THREE]),
+    ]
+    studios = sweep(poller(target(source)))
+    assert {name: counts(studio) for name, studio in studios.items()} == {
+        "one": {("READY", "completed"): 2},
+        "two": {("READY", "completed"): 1},
+        "three": {("CREATE_FAILED", "error"): 1},
+    }
+    assert len({studio.duration_seconds for studio in studios.values()}) == 1
+    assert source.reads == ["all"]
+
+
+def test_a_studio_that_a_listing_revealed_stays_at_zero() -> None:
+    source = FakeSource(listing())
+    source.pages = [Page([backup("a", ONE.id), backup("b", TWO.id)], [ONE, TWO])]
+    made = poller(target(source))
+    sweep(made)
+    source.pages = [Page([backup("a", ONE.id)], [ONE])]
+    studios = sweep(made)
+    assert counts(studios["two"]) == {}
+    assert studios["two"].up
+
+
+def test_the_failure_of_a_listing_is_that_of_all_its_studios() -> None:
+    source = FakeSource(listing())
+    source.pages = [Page([backup("a", ONE.id), backup("b", TWO.id)], [ONE, TWO])]
+    made = poller(target(source))
+    sweep(made)
+    source.on_read = failing(Reason.THROTTLED)
+    studios = sweep(made)
+    assert {name: (studio.up, dict(studio.failures)) for name, studio in studios.items()} == {
+        "one": (False, {Reason.THROTTLED: 1}),
+        "two": (False, {Reason.THROTTLED: 1}),
+    }
+
+
+def test_a_listing_that_fails_late_changes_no_count() -> None:
+    source = FakeSource(listing(ONE))
+    source.pages = [Page([backup("a")])]
+    made = poller(target(source))
+    sweep(made)
+
+    def fail_on_the_second_page(_listing: Listing, _deadline: Deadline) -> Iterator[Page]:
+        yield Page([backup("a"), backup("b"), backup("c")])
+        raise PollError(Reason.SERVER_ERROR, "late")
+
+    source.on_read = fail_on_the_second_page
+    studio = sweep(made)["one"]
+    assert counts(studio) == {("READY", "completed"): 1}
+    assert not studio.up
+
+
+def test_nothing_is_known_of_a_studio_before_its_first_poll_ended() -> None:
+    async def run() -> None:
+        release = threading.Event()
+        source = FakeSource(listing(ONE))
+
+        def wait(_listing: Listing, _deadline: Deadline) -> Iterator[Page]:
+            release.wait()
+            yield Page()
+
+        source.on_read = wait
+        made = poller(target(source))
+        sweeping = asyncio.create_task(made.sweep())
+        await until(lambda: source.reads)
+        assert known(made) == {}
+        assert made.status().polls_in_progress == 1
+        assert not made.status().ready
+        release.set()
+        await sweeping
+        assert made.status().ready
+
+    asyncio.run(run())
+
+
+def test_a_failing_studio_shows_its_last_good_counts_until_they_are_stale() -> None:
+    clock = [0.0]
+    source = FakeSource(listing(ONE))
+    source.pages = [Page([backup("a")])]
+    made = poller(target(source, stale_after=300.0), clock=clock)
+    sweep(made)
+    good = known(made)["one"].last_success
+    source.on_read = failing(Reason.ACCESS_DENIED)
+    clock[0] = 300.0
+    studio = sweep(made)["one"]
+    assert not studio.up
+    assert counts(studio) == {("READY", "completed"): 1}
+    clock[0] = 300.1
+    studio = sweep(made)["one"]
+    assert studio.census is None
+    assert studio.last_success == good
+    assert studio.polls == 3
+    source.on_read = lambda _listing, _deadline: iter([Page([backup("a"), backup("b")])])
+    assert counts(sweep(made)["one"]) == {("READY", "completed"): 2}
+
+
+def test_failures_are_counted_as_new_across_failed_polls_even_when_counts_went_stale() -> None:
+    clock = [0.0]
+    source = FakeSource(listing(ONE))
+    source.pages = [Page([backup("a", state="CREATE_FAILED")])]
+    made = poller(target(source, stale_after=300.0), clock=clock)
+    assert sweep(made)["one"].new_failures["CREATE_FAILED"] == 0
+    source.on_read = failing(Reason.TIMEOUT)
+    clock[0] = 1000.0
+    sweep(made)
+    both = Page([backup("a", state="CREATE_FAILED"), backup("b", state="CREATE_FAILED")])
+    source.on_read = lambda _listing, _deadline: iter([both])
+    assert sweep(made)["one"].new_failures["CREATE_FAILED"] == 1
+    assert sweep(made)["one"].new_failures["CREATE_FAILED"] == 1
+
+
+def test_a_name_that_was_answered_stays_though_the_listing_fails() -> None:
+    source = FakeSource(listing(Studio(ONE.id, ONE.id)))
+
+    def named_then_failed(_listing: Listing, _deadline: Deadline) -> Iterator[Page]:
+        yield Page(studios=[ONE])
+        raise PollError(Reason.SERVER_ERROR, "after the name")
+
+    source.on_read = named_then_failed
+    assert sweep(poller(target(source))).keys() == {"one"}
+
+
+def test_a_fault_in_a_source_fails_its_own_poll_only() -> None:
+    broken, healthy = FakeSource(listing(ONE)), FakeSource(listing(TWO, target="other"))
+
+    def fault(_listing: Listing, _deadline: Deadline) -> Iterator[Page]:
+        yield Page()
+        raise ZeroDivisionError
+
+    broken.on_read = fault
+    studios = sweep(poller(target(broken), target(healthy, "other")))
+    assert studios["one"].failures == {Reason.OTHER: 1}
+    assert studios["two"].up
+
+
+class Hanging:
+    """Reads that heed nothing: they end when they are released."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+
+    def __call__(self, _listing: Listing, _deadline: Deadline) -> Iterator[Page]:
+        self.released.wait()
+        yield Page([backup("late")])
+
+
+def test_a_hanging_poll_is_recorded_in_time_and_its_late_result_is_not_wanted() -> None:
+    async def run() -> None:
+        hanging = Hanging()
+        source = FakeSource(listing(ONE))
+        source.on_read = hanging
+        made = poller(target(source, poll_timeout=0.2))
+        begun = time.monotonic()
+        await made.sweep()
+        assert time.monotonic() - begun < 1.2
+        studio = known(made)["one"]
+        assert (studio.up, dict(studio.failures)) == (False, {Reason.TIMEOUT: 1})
+        assert made.status().abandoned_polls == 1
+        assert made.status().polls_in_progress == 0
+        hanging.released.set()
+        await until(lambda: made.status().abandoned_polls == 0)
+        assert known(made)["one"].census is None
+
+    asyncio.run(run())
+
+
+def test_a_poll_that_was_throttled_to_its_deadline_is_throttled() -> None:
+    source = FakeSource(listing(ONE))
+    released = threading.Event()
+
+    def throttled(_listing: Listing, deadline: Deadline) -> Iterator[Page]:
+        deadline.throttled = True
+        released.wait()
+        yield Page()
+
+    source.on_read = throttled
+    studio = sweep(poller(target(source, poll_timeout=0.1)))["one"]
+    released.set()
+    assert studio.failures == {Reason.THROTTLED: 1}
+
+
+def test_no_poll_begins_while_an_abandoned_one_of_its_listing_lives() -> None:
+    async def run() -> None:
+        hanging = Hanging()
+        source = FakeSource(listing(ONE))
+        source.on_read = hanging
+        made = poller(target(source, poll_interval=0.05, poll_timeout=0.05))
+        polling = asyncio.create_task(made.run())
+        await until(lambda: known(made))
+        assert source.reads == [ONE.id]
+        source.on_read = lambda _listing, _deadline: iter([Page([backup("a")])])
+        hanging.released.set()
+        await until(lambda: known(made)["one"].up)
+        polling.cancel()
+
+    asyncio.run(run())
+
+
+def test_hanging_listings_do_not_keep_healthy_ones_from_being_polled() -> None:
+    async def run() -> None:
+        hanging = Hanging()
+        sick = [Studio(f"sick/{n}", f"sick-{n}") for n in range(10)]
+        source = FakeSource(*(listing(studio) for studio in [*sick, ONE, TWO]))
+        polls: dict[str, list[float]] = {ONE.id: [], TWO.id: []}
+
+        def read(asked: Listing, deadline: Deadline) -> Iterator[Page]:
+            if asked.key.startswith("sick"):
+                return hanging(asked, deadline)
+            polls[asked.key].append(time.monotonic())
+            return iter([Page()])
+
+        source.on_read = read
+        made = poller(target(source, poll_interval=0.5, poll_timeout=0.3), lanes=2)
+        polling = asyncio.create_task(made.run())
+        await until(lambda: len(known(made)) == 12)
+        settled = len(polls[ONE.id])
+        await until(lambda: min(map(len, polls.values())) >= settled + 4)
+        gaps = [late - early for times in polls.values() for early, late in zip(times[-4:], times[-3:], strict=False)]
+        assert max(gaps) < 0.75  # an interval of 0.5 s, not one and a sick one's 0.3 s
+        polling.cancel()
+        hanging.released.set()
+
+    asyncio.run(run())
+
+
+def test_polls_of_listings_begun_together_are_spread_over_the_interval() -> None:
+    async def run() -> None:
+        studios = [Studio(f"s/{n}", f"s-{n}") for n in range(20)]
+        source = FakeSource(*(listing(studio) for studio in studios))
+        made = poller(target(source, poll_interval=100.0))
+        polling = asyncio.create_task(made.run())
+        await until(lambda: all(studio.next_poll for studio in known(made).values()) and len(known(made)) == 20)
+        due = sorted(studio.next_poll or 0 for studio in known(made).values())
+        polling.cancel()
+        gaps = [late - early for early, late in zip(due, due[1:], strict=False)]
+        assert max(gaps) < 15
+        assert due[-1] - time.time() <= 100
+
+    asyncio.run(run())
+
+
+def test_a_studio_that_is_discovered_no_longer_goes_at_once_and_one_that_stays_keeps_its_counters() -> None:
+    source = FakeSource(listing(ONE), listing(TWO))
+    made = poller(target(source))
+    sweep(made)
+    source.shown = [listing(ONE), listing(THREE)]
+    assert {name: studio.polls for name, studio in sweep(made).items()} == {"one": 2, "three": 1}
+
+
+def test_discovery_that_fails_after_it_worked_keeps_the_studios() -> None:
+    source = FakeSource(listing(ONE))
+    made = poller(target(source))
+    sweep(made)
+    source.shown = PollError(Reason.ACCESS_DENIED, "no more")
+    assert sweep(made)["one"].polls == 2
+    [status] = made.status().targets
+    assert (status.up, status.studios, str(status.error)) == (False, 1, "no more")
+
+
+@pytest.mark.parametrize("first_in_file", ["early", "late"])
+def test_a_studio_that_two_targets_see_is_the_first_ones(first_in_file: str) -> None:
+    early, late = FakeSource(listing(ONE)), FakeSource(listing(ONE, target="late"))
+    targets: Sequence[Target] = [target(early, "early"), target(late, "late")]
+    if first_in_file == "late":
+        targets = targets[::-1]
+    studios = sweep(poller(*targets))
+    assert studios["one"].target.name == first_in_file
+    assert (early.reads, late.reads) == (([ONE.id], []) if first_in_file == "early" else ([], [ONE.id]))
+
+
+def test_a_studio_found_in_two_listings_is_the_first_ones() -> None:
+    first, second = FakeSource(listing()), FakeSource(listing(key="other", target="second"))
+    first.pages = [Page([backup("a")], [ONE])]
+    second.pages = [Page([backup("b"), backup("c"), backup("d", TWO.id)], [ONE, TWO])]
+    made = poller(target(first, "first"), target(second, "second"))
+    for _ in range(2):  # whichever ended first
+        studios = sweep(made)
+    assert counts(studios["one"]) == {("READY", "completed"): 1}
+    assert studios["one"].target.name == "first"
+    assert studios["two"].target.name == "second"
+
+
+def test_what_was_seen_twice_is_taken_over_when_the_first_target_loses_it() -> None:
+    first, second = FakeSource(listing(ONE)), FakeSource(listing(ONE, target="second"))
+    made = poller(target(first, "first"), target(second, "second"))
+    sweep(made)
+    first.shown = []
+    assert sweep(made)["one"].target.name == "second"
+
+
+def test_it_is_ready_in_the_end_though_a_discovery_never_ends() -> None:
+    clock = [0.0]
+    made = poller(target(FakeSource(), poll_timeout=30.0), clock=clock)
+    assert not made.status().ready
+    clock[0] = 60.0
+    assert made.status().ready
+
+
+def test_discovery_is_tried_again_at_the_poll_interval_while_it_fails() -> None:
+    async def run() -> None:
+        source = FakeSource()
+        source.shown = PollError(Reason.CONNECTION, "not yet")
+        made = poller(target(source, poll_interval=0.05, discovery_interval=3600.0))
+        polling = asyncio.create_task(made.run())
+        await until(lambda: made.status().targets[0].up is False)
+        source.shown = [listing(ONE)]
+        await until(lambda: known(made))
+        polling.cancel()
+
+    asyncio.run(run())
+
+
+def test_a_listing_that_goes_while_it_is_polled_leaves_nothing() -> None:
+    async def run() -> None:
+        hanging = Hanging()
+        source = FakeSource(listing(ONE))
+        source.on_read = hanging
+        made = poller(target(source, poll_interval=0.05, poll_timeout=20.0, discovery_interval=0.05))
+        polling = asyncio.create_task(made.run())
+        await until(lambda: source.reads)
+        source.shown = []
+        await until(lambda: made.status().polls_in_progress == 0)
+        hanging.released.set()
+        await until(lambda: made.status().abandoned_polls == 0)
+        assert known(made) == {}
+        polling.cancel()
+
+    asyncio.run(run())
