@@ -131,10 +131,13 @@ class Page(msgspec.Struct, frozen=True):
 class Source(Protocol):
     """A target's access to its backups. Both methods block, and raise nothing but PollError."""
 
-    #: The `source` label.
-    name: str
-    #: (state, status_code) that are exported even where there are none.
-    known_pairs: Collection[Pair]
+    @property
+    def name(self) -> str:
+        """The `source` label."""
+
+    @property
+    def known_pairs(self) -> Collection[Pair]:
+        """(state, status_code) that are exported even where there are none."""
 
     def listings(self, deadline: Deadline) -> Sequence[Listing]:
         """Discovery: return what there is to poll."""

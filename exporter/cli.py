@@ -1,0 +1,413 @@
+"""The commands: serve, once, check, list, simulate and demo.
+
+In go the command line and config.yaml, out come an exit status (0 well, 1 something failed, 2 bad usage or
+configuration) and one line on stderr for whatever is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from exporter import inventory, logs, simulator, web
+from exporter.aws.account import ApiCalls
+from exporter.backups import STATES
+from exporter.config import Config, ConfigError, load
+from exporter.metrics import (
+    ONE_SHOT,
+    ConfigStatus,
+    StudioBackupCollector,
+    exporter_version,
+    new_registry,
+    render,
+)
+from exporter.poller import Poller
+from exporter.targets import build
+
+_DEFAULT_ADDRESS = ":10420"
+
+
+class UsageError(Exception):
+    """What was asked for cannot be done as it was asked; the message says why, in one line."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit status of the process."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (ConfigError, UsageError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader, a `head` perhaps, has seen enough
+        sys.stdout = None
+        return 0
+
+
+# The commands
+
+
+def _serve(options: argparse.Namespace) -> int:
+    logs.configure(options.log_level, options.log_format)
+    config = load(options.config_file)
+    if not options.telemetry_path.startswith("/") or options.telemetry_path == "/":
+        raise UsageError(f"--web.telemetry-path={options.telemetry_path}: it must begin with / and not be the page's own")
+    asyncio.run(_poll_and_serve(config, _listen(options.listen_addresses or [_DEFAULT_ADDRESS]), options.telemetry_path))
+    return 0
+
+
+async def _poll_and_serve(config: Config, sockets: Sequence[socket.socket], telemetry_path: str = "/metrics") -> None:
+    """Poll and answer until SIGTERM or SIGINT."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    calls = ApiCalls()
+    poller = Poller(build(config, calls), max_concurrent_polls=config.max_concurrent_polls)
+    loaded = ConfigStatus(successful=True, success_timestamp_seconds=time.time())
+    registry = new_registry(StudioBackupCollector(poller.status, calls, lambda: loaded))
+    async with asyncio.TaskGroup() as group:
+        polling = group.create_task(poller.run(), name="poller")
+        app = web.create_app(
+            registry, poller.status, telemetry_path=telemetry_path, is_polling=lambda: not polling.done()
+        )
+        await web.serve(app, sockets, stop)
+        polling.cancel()
+
+
+def _once(options: argparse.Namespace) -> int:
+    logs.configure(options.log_level, options.log_format)
+    config = load(options.config_file)
+    if options.output is not None and not options.output.parent.is_dir():
+        raise UsageError(f"--output={options.output}: there is no folder {options.output.parent}")
+    calls = ApiCalls()
+
+    async def sweep() -> Poller:
+        poller = Poller(build(config, calls), max_concurrent_polls=config.max_concurrent_polls)
+        await poller.sweep()
+        return poller
+
+    status = asyncio.run(sweep()).status()
+    loaded = ConfigStatus(successful=True, success_timestamp_seconds=time.time())
+    text, _ = render(new_registry(StudioBackupCollector(lambda: status, calls, lambda: loaded)), names=ONE_SHOT)
+    if options.output is None:
+        sys.stdout.write(text.decode())
+    else:
+        _replace(options.output, text)
+    return 0 if all(studio.up for studio in status.studios) and all(target.up for target in status.targets) else 1
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file as a whole: whoever reads it sees the old one or the new one, though the process is killed."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), 0o644)  # the node exporter runs as another user
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UsageError(f"--output={path}: {error.strerror}") from None
+
+
+def _check(options: argparse.Namespace) -> int:
+    logs.configure("error", "logfmt")
+    try:
+        config = load(options.config_file)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{options.config_file}: no mistake found; {len(config.targets)} target(s)")
+    if not options.online:
+        return 0
+    targets = build(config, ApiCalls())
+    _, failures = inventory.walk(targets, inventory.first_page, concurrency=config.max_concurrent_polls)
+    for target in targets:
+        own = [failure for failure in failures if failure.target is target]
+        for failure in own:
+            print(f"{options.config_file}: {failure}", file=sys.stderr)
+        if not own:
+            print(f"target {target.name}: every listing can be read")
+    return 1 if failures else 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    logs.configure("error", "logfmt")
+    config = load(options.config_file)
+    rows, failures = inventory.walk(
+        build(config, ApiCalls()), inventory.every_backup, concurrency=config.max_concurrent_polls
+    )
+    chosen = inventory.select(rows, options.state, options.studio)
+    write = inventory.as_json if options.format == "json" else inventory.table
+    sys.stdout.write(write(chosen, time.time()))
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    fleet = simulator.Fleet(
+        options.seed, studios=options.studios, sessions=options.sessions, failure_ratio=options.failure_ratio
+    )
+    app = simulator.create_app(
+        fleet,
+        page_size=options.page_size,
+        latency=options.latency,
+        throttle_ratio=options.throttle_ratio,
+        error_ratio=options.error_ratio,
+        seed=options.seed,
+    )
+    [listener] = _listen([f"127.0.0.1:{options.port}"])
+    host, port = listener.getsockname()
+    print(f"A Nimble Studio API, made up, at http://{host}:{port} : the endpoint_url of a target, or of any AWS client.")
+    print("Ctrl-C ends it.", flush=True)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await web.serve(app, [listener], stop)
+
+    asyncio.run(run())
+    return 0
+
+
+_DEMO_CONFIG = """\
+poll_interval: 5s
+discovery_interval: 30s
+targets:
+  - name: demo
+    aws_region: us-west-2
+    endpoint_url: {url}
+"""
+
+
+def _demo(options: argparse.Namespace) -> int:
+    logs.configure("warning", "logfmt")
+    # The simulator takes any signature: real credentials have no business here, nor has a proxy.
+    os.environ.update(AWS_ACCESS_KEY_ID="demo", AWS_SECRET_ACCESS_KEY="demo", NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")  # noqa: S106
+    for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        os.environ.pop(name, None)
+    sockets = _listen(options.listen_addresses or ["127.0.0.1:10420"])
+    host, port = sockets[0].getsockname()[:2]
+    app = simulator.create_app(simulator.Fleet(options.seed))
+    with simulator.running(app) as url, tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "config.yaml")
+        file.write_text(_DEMO_CONFIG.format(url=url), encoding="utf-8")
+        config = load(file)
+        print(
+            f"Three studios that are made up, polled every five seconds:\n\n"
+            f"  http://{host}:{port}/          the exporter's page\n"
+            f"  http://{host}:{port}/metrics   its metrics\n"
+            f"  {url}   the simulated Nimble Studio API (it wants signed requests)\n\n"
+            f"The counts change as you watch. Ctrl-C ends it.",
+            flush=True,
+        )
+        asyncio.run(_poll_and_serve(config, sockets))
+    return 0
+
+
+def _listen(addresses: Sequence[str]) -> list[socket.socket]:
+    sockets = []
+    for address in addresses:
+        try:
+            sockets.append(web.listen(address))
+        except ValueError as error:
+            raise UsageError(f"--web.listen-address: {error}") from None
+        except OSError as error:
+            raise UsageError(f"cannot listen on {address}: {error.strerror or error}") from None
+    return sockets
+
+
+# The command line
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="studio-backup-exporter",
+        description="Counts the backups of a studio's virtual workstations, by studio, state and status code, "
+        "for Prometheus. Begin with `demo`; for your own studios, copy config.example.yaml and try `check --online`.",
+        epilog="Exit status: 0 well, 1 something failed, 2 bad usage or configuration. "
+        "Each command tells more with --help.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"studio-backup-exporter {exporter_version()}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: object, help: str, description: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=help, description=description, allow_abbrev=False)
+        added.add_argument("--version", action="version", version=parser.prog + " " + exporter_version())
+        added.set_defaults(run=run)
+        return added
+
+    serve = command(
+        "serve",
+        _serve,
+        "poll for ever and answer scrapes: what a service runs",
+        "Polls every studio at its interval and answers scrapes on /metrics. It starts, and answers, though AWS cannot "
+        "be reached. SIGTERM and SIGINT end it within five seconds.",
+    )
+    _add_config_file(serve)
+    _add_listen_address(serve, _DEFAULT_ADDRESS)
+    serve.add_argument(
+        "--web.telemetry-path",
+        dest="telemetry_path",
+        metavar="PATH",
+        default="/metrics",
+        help="where the metrics are (default: /metrics)",
+    )
+    _add_logging(serve)
+
+    once = command(
+        "once",
+        _once,
+        "poll everything once and write the metrics: for cron and the textfile collector",
+        "Polls every studio once and writes its counts, up, last success, duration and info in Prometheus's text "
+        "format. Exit status 1 if a studio failed; what succeeded is written all the same.",
+    )
+    _add_config_file(once)
+    once.add_argument(
+        "--output",
+        metavar="FILE.prom",
+        type=Path,
+        help="replace this file, at once and as a whole (mode 0644), rather than writing to stdout",
+    )
+    _add_logging(once)
+
+    check = command(
+        "check",
+        _check,
+        "tell every mistake in the configuration, with its line",
+        "Tells every mistake in the configuration at once, each with its line. Exit status 0 or 1.",
+    )
+    _add_config_file(check)
+    check.add_argument(
+        "--online",
+        action="store_true",
+        help="also try each target's credentials, its discovery and each listing's first page",
+    )
+
+    list_ = command(
+        "list",
+        _list,
+        "show the backups themselves, with ids, ages and messages",
+        "Shows the backups themselves: where to look up what a metric counts, since ids are never labels. "
+        "Exit status 1 if a studio could not be read; the others are shown all the same.",
+    )
+    _add_config_file(list_)
+    list_.add_argument(
+        "--state",
+        action="append",
+        default=[],
+        metavar="STATE",
+        help=f"only backups in this state; may be given several times ({', '.join(STATES)})",
+    )
+    list_.add_argument("--studio", metavar="ID", help="only this studio, by its id or its name")
+    list_.add_argument("--format", choices=("table", "json"), default="table", help="(default: table)")
+
+    simulate = command(
+        "simulate",
+        _simulate,
+        "run a simulated Nimble Studio API",
+        "Answers on 127.0.0.1 as the Nimble Studio API did, for a made-up fleet that lives on the clock: sessions stop, "
+        "backups begin, become READY or fail. The same seed and time give the same answer. Requests must be signed, "
+        "with any credentials.",
+    )
+    simulate.add_argument("--port", type=_port, default=10421, metavar="N", help="(default: 10421; 0: any free one)")
+    _add_seed(simulate)
+    simulate.add_argument("--studios", type=_count, default=3, metavar="N", help="studios (default: 3)")
+    simulate.add_argument("--sessions", type=_count, default=20, metavar="N", help="sessions in each (default: 20)")
+    simulate.add_argument("--page-size", type=_count, default=100, metavar="N", help="backups a page (default: 100)")
+    simulate.add_argument(
+        "--failure-ratio", type=_ratio, default=0.02, metavar="R", help="of backups that fail (default: 0.02)"
+    )
+    simulate.add_argument(
+        "--latency", type=_seconds, default=0.0, metavar="SECONDS", help="before each answer (default: 0)"
+    )
+    simulate.add_argument(
+        "--throttle-ratio", type=_ratio, default=0.0, metavar="R", help="of requests answered 429 (default: 0)"
+    )
+    simulate.add_argument(
+        "--error-ratio", type=_ratio, default=0.0, metavar="R", help="of requests answered 500 (default: 0)"
+    )
+
+    demo = command(
+        "demo",
+        _demo,
+        "simulator and exporter in one process, to look at",
+        "Runs the simulator and an exporter that polls it every five seconds, and prints the addresses to open. "
+        "No AWS account is needed, nothing leaves the machine.",
+    )
+    _add_listen_address(demo, "127.0.0.1:10420")
+    _add_seed(demo)
+    return parser
+
+
+def _add_config_file(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config.file", dest="config_file", metavar="FILE", type=Path, required=True, help="the configuration (YAML)"
+    )
+
+
+def _add_listen_address(command: argparse.ArgumentParser, default: str) -> None:
+    command.add_argument(
+        "--web.listen-address",
+        dest="listen_addresses",
+        action="append",
+        metavar="ADDR",
+        help=f"HOST:PORT, [::]:PORT or :PORT (all addresses); may be given several times (default: {default})",
+    )
+
+
+def _add_logging(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--log.level", dest="log_level", choices=logs.LEVELS, default="info", help="(default: info)")
+    command.add_argument(
+        "--log.format", dest="log_format", choices=logs.FORMATS, default="logfmt", help="(default: logfmt)"
+    )
+
+
+def _add_seed(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seed", type=int, default=1, metavar="N", help="another number, another fleet (default: 1)")
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port (0 to 65535)")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 on")
+    return number
+
+
+def _ratio(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 to 3600")
+    return number

@@ -1,0 +1,415 @@
+"""config.yaml -> Config: typed, frozen, and either wholly right or refused with every mistake at once.
+
+In goes a file's path, out comes a Config, or a ConfigError with a line for each mistake:
+
+    config.yaml:3: targets[0].aws_regoin: is no key here (did you mean aws_region?)
+
+No value that may be a secret is ever repeated. Durations are written as Prometheus writes them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
+
+#: Prometheus's own grammar (model.ParseDuration): each unit once at most, from the largest to the smallest.
+_DURATION = re.compile(
+    r"(?:([0-9]+)y)?(?:([0-9]+)w)?(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?(?:([0-9]+)ms)?"
+)
+_UNITS_MILLISECONDS = {
+    "y": 365 * 86_400_000,
+    "w": 7 * 86_400_000,
+    "d": 86_400_000,
+    "h": 3_600_000,
+    "m": 60_000,
+    "s": 1000,
+    "ms": 1,
+}
+_LONGEST_SECONDS = 365 * 86_400
+#: Anchors may stand for a part many times over; no honest file has so many nodes, or nests so deep.
+_MOST_NODES = 100_000
+_DEEPEST = 20
+_SECRET = re.compile(r"secret|password|access_key|token|credential", re.IGNORECASE)
+
+Location = tuple[str | int, ...]
+
+
+class Problem(msgspec.Struct, frozen=True, order=True):
+    """A mistake: its line in the file (from 1 on), where that is in the document, and what is wrong."""
+
+    line: int
+    where: str
+    what: str
+
+
+class ConfigError(Exception):
+    """A configuration that is refused. Its text has a line `FILE:LINE: where: what` for each mistake."""
+
+    def __init__(self, file: Path, problems: Sequence[Problem]) -> None:
+        self.file = file
+        self.problems = tuple(sorted(problems))
+        super().__init__(
+            "\n".join(f"{file}:{p.line}: {p.where}: {p.what}" if p.where else f"{file}:{p.line}: {p.what}" for p in self.problems)
+        )
+
+
+def parse_duration(value: object) -> float:
+    """Return a duration in seconds: `500ms`, `30s`, `5m`, `1h30m`. Raises ValueError for anything else, and for zero."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        raise ValueError(f"a duration needs a unit (did you mean {value:g}s?)")
+    match = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
+    if match is None:
+        raise ValueError("is not a duration such as 500ms, 30s, 5m or 1h30m")
+    seconds = sum(int(n) * unit for n, unit in zip(match.groups("0"), _UNITS_MILLISECONDS.values(), strict=True)) / 1000
+    if not 0 < seconds <= _LONGEST_SECONDS:
+        raise ValueError("must be more than zero and no more than a year")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration as Prometheus writes it, to the millisecond: the inverse of `parse_duration`."""
+    left = round(seconds * 1000)
+    text = ""
+    for unit, size in _UNITS_MILLISECONDS.items():
+        if unit not in ("y", "w"):  # 7d reads better than 1w, and divides no worse
+            number, left = divmod(left, size)
+            text += f"{number}{unit}" if number else ""
+    return text or "0s"
+
+
+def _pattern(value: object) -> re.Pattern[str]:
+    if not isinstance(value, str):
+        raise ValueError("must be a regular expression, as text")  # noqa: TRY004  # pydantic takes ValueError alone
+    try:
+        return re.compile(value)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"is not a regular expression: {error}") from None
+
+
+def _url(value: object) -> str:
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        fine = parts and parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        fine = False
+    if not fine or parts is None:
+        raise ValueError("must be a URL such as https://host or http://127.0.0.1:10421")
+    if parts.username or parts.password:
+        raise ValueError("must hold no credentials")
+    if parts.query or parts.fragment:
+        raise ValueError("must end with the host or a path")
+    return str(value).rstrip("/")
+
+
+def _printable(value: object) -> object:
+    if isinstance(value, str) and not value.isprintable():
+        raise ValueError("must not hold line breaks or other control characters")
+    return value
+
+
+def _studio_entry(value: object) -> object:
+    if not isinstance(value, (str, dict)):
+        raise ValueError("must be a studio's id (text, in quotes), or a mapping with id and name")
+    return {"id": value} if isinstance(value, str) else value
+
+
+def _shaped(pattern: str, example: str) -> BeforeValidator:
+    def check(value: object) -> object:
+        if isinstance(value, str) and not re.fullmatch(pattern, value):
+            raise ValueError(f"does not look like one, such as {example}")
+        return value
+
+    return BeforeValidator(check)
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+Regex = Annotated[re.Pattern[str], BeforeValidator(_pattern)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1024), BeforeValidator(_printable)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128), BeforeValidator(_printable)]
+Region = Annotated[str, _shaped(r"[a-z]{2,5}(-[a-z]+){1,3}-[0-9]{1,2}", "us-west-2")]
+RoleArn = Annotated[
+    str, _shaped(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}", "arn:aws:iam::111122223333:role/backups")
+]
+Url = Annotated[str, BeforeValidator(_url)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class NamedStudio(_Model):
+    """A studio that is named in the configuration. `name` becomes the `studio` label in place of the source's name."""
+
+    id: Text
+    name: Name | None = None
+
+
+class NimbleTarget(_Model):
+    """Studios of Amazon Nimble Studio in one region, seen with one identity. Times are in seconds."""
+
+    #: The keys that name credentials and the endpoint are those of every source.
+    name: Name | None = None
+    source: Literal["nimble"] = "nimble"
+    aws_region: Region
+    poll_interval: Duration | None = None
+    profile: Text | None = None
+    role_arn: RoleArn | None = None
+    external_id: Text | None = None
+    endpoint_url: Url | None = None
+    studios: Annotated[tuple[Annotated[NamedStudio, BeforeValidator(_studio_entry)], ...], Field(strict=False)] | None = None
+    include: Annotated[tuple[Regex, ...], Field(strict=False)] = ()
+    exclude: Annotated[tuple[Regex, ...], Field(strict=False)] = ()
+    owned_by: Text | None = None
+
+    @property
+    def label(self) -> str:
+        """The `target` label."""
+        return self.name or f"{self.source}-{self.aws_region}"
+
+
+class Times(NamedTuple):
+    """How often a target is polled, how long a poll may take, and how long its last good counts are shown (seconds)."""
+
+    poll_interval: float
+    poll_timeout: float
+    stale_after: float
+
+    @property
+    def least_stale_after(self) -> float:
+        """What stale_after must not be less than: counts would vanish between two good polls."""
+        return 2 * self.poll_interval + self.poll_timeout
+
+
+def _times(poll_interval: float, poll_timeout: float | None, stale_after: float | None) -> Times:
+    return Times(poll_interval, poll_timeout or min(30, poll_interval), stale_after or max(300, 5 * poll_interval))
+
+
+class Config(_Model):
+    """The whole configuration. Times are in seconds."""
+
+    poll_interval: Duration = 60.0
+    poll_timeout: Duration | None = None
+    stale_after: Duration | None = None
+    discovery_interval: Duration = 600.0
+    max_concurrent_polls: Annotated[int, Field(ge=1, le=1000)] = 8
+    targets: Annotated[tuple[NimbleTarget, ...], Field(strict=False)]
+
+    def times(self, target: NimbleTarget) -> Times:
+        """Return the times that hold for a target."""
+        return _times(target.poll_interval or self.poll_interval, self.poll_timeout, self.stale_after)
+
+
+def load(file: Path) -> Config:
+    """Return the configuration in a file. Raises ConfigError."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError(file, [Problem(1, "", f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(file, [Problem(1, "", f"is not UTF-8 text (byte {error.start})")]) from None
+    document = _Document(text)
+    if document.data is None:
+        raise ConfigError(file, document.problems)
+    config = None
+    problems = [*document.problems, *_cross_checks(document)]
+    try:
+        config = Config.model_validate(document.data)
+    except ValidationError as error:
+        problems += [_problem(details, document) for details in error.errors(include_url=False)]
+    if problems or config is None:
+        raise ConfigError(file, problems)
+    return config
+
+
+class _Document:
+    """A YAML document as plain data, and the line of each of its parts; `problems` are those of the YAML itself."""
+
+    def __init__(self, text: str) -> None:
+        self.data: Any = None
+        self.problems: list[Problem] = []
+        self._lines: dict[Location, int] = {(): 1}
+        self._nodes = 0
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            if node is None:
+                self._refuse((), "is empty; config.example.yaml shows what belongs here")
+            elif not isinstance(node, yaml.MappingNode):
+                self._refuse((), "must be a mapping with the key targets")
+            else:
+                self.data = self._plain(node, ())
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            self.problems.append(Problem(mark.line + 1 if mark else 1, "", f"is not YAML: {error.problem}"))
+        except yaml.YAMLError as error:
+            self.problems.append(Problem(1, "", f"is not YAML: {' '.join(str(error).split())[:200]}"))
+        except RecursionError:
+            self._refuse((), "nests too deep")
+
+    def line(self, location: Location) -> int:
+        """Return the line of a part of the document, or of the nearest that is there."""
+        while location not in self._lines:
+            location = location[:-1]
+        return self._lines[location]
+
+    def _refuse(self, location: Location, what: str) -> None:
+        self.problems.append(Problem(self.line(location), _where(location), what))
+
+    def _plain(self, node: yaml.Node, location: Location) -> Any:
+        self._nodes += 1
+        if self._nodes > _MOST_NODES or len(location) > _DEEPEST:
+            raise yaml.YAMLError("anchors unfold without end")
+        self._lines.setdefault(location, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, location)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._plain(item, (*location, index)) for index, item in enumerate(node.value)]
+        try:
+            return yaml.constructor.SafeConstructor().construct_object(node)
+        except ValueError:  # 2024-99-99 looks like a date
+            return node.value
+
+    def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[Any, Any]:
+        made: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "(not text)"
+            here = (*location, key)
+            if key in made:
+                self.problems.append(
+                    Problem(key_node.start_mark.line + 1, _where(here), f"stands here twice (first in line {self.line(here)})")
+                )
+                continue
+            self._lines[here] = key_node.start_mark.line + 1
+            made[key] = self._plain(value_node, here)
+        return made
+
+
+def _where(location: Location) -> str:
+    """Return a location as `targets[0].aws_region`."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            shown = part if part.isprintable() and len(part) <= 64 else repr(part[:64])
+            text += f".{shown}" if text else shown
+    return text
+
+
+def _problem(details: ErrorDetails, document: _Document) -> Problem:
+    """Return one of pydantic's findings in our own words."""
+    location: Location = details["loc"]
+    what = {
+        "missing": "is required",
+        "extra_forbidden": _unknown_key(location),
+        "value_error": str(details.get("ctx", {}).get("error", "")),
+        "string_type": "must be text (put it in quotes)",
+        "string_too_short": "must not be empty",
+        "tuple_type": "must be a list",
+        "int_type": "must be a whole number",
+        "model_type": "must be a mapping",
+    }.get(details["type"])
+    if details["type"] == "literal_error":
+        what = f"must be {details.get('ctx', {}).get('expected', '')}"
+    if what is None:  # "Input should be less than or equal to 1000"
+        what = details["msg"].replace("Input should", "must").replace("String should", "must")
+    return Problem(document.line(location), _where(location), what)
+
+
+def _unknown_key(location: Location) -> str:
+    key = str(location[-1]) if location else ""
+    if _SECRET.search(key):
+        return "has no place here: credentials come from the environment, a profile or a role, as boto3 finds them"
+    model: type[BaseModel] = Config
+    if len(location) > 2:
+        model = NamedStudio if "studios" in location[:-1] else NimbleTarget
+    near = difflib.get_close_matches(key, model.model_fields, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(model.model_fields)}"
+    return f"is no key here ({hint})"
+
+
+# What concerns several keys at once. It looks at the document as it is, so that these mistakes are told together with the
+# others; what is of the wrong type there is pydantic's to tell.
+
+
+def _cross_checks(document: _Document) -> Iterator[Problem]:
+    data = document.data
+    listed = data.get("targets")
+    targets = [
+        (("targets", index), target)
+        for index, target in enumerate(listed if isinstance(listed, list) else [])
+        if isinstance(target, dict)
+    ]
+    lists = [(("targets",), listed), *(((*where, "studios"), target.get("studios")) for where, target in targets)]
+    for where, items in lists:
+        if items == []:
+            yield Problem(document.line(where), _where(where), "must not be empty")
+    yield from _doubled(document, [(where, _label(target)) for where, target in targets], _advice_on_names)
+    studios = [
+        ((*where, "studios", index), entry.get("id") if isinstance(entry, dict) else entry)
+        for where, target in targets
+        if isinstance(target.get("studios"), list)
+        for index, entry in enumerate(target["studios"])
+    ]
+    yield from _doubled(document, studios, lambda first: f"is named twice (first in line {first})")
+    for where, target in targets:
+        for key in ("include", "exclude"):
+            if key in target and "studios" in target:
+                here = (*where, key)
+                yield Problem(document.line(here), _where(here), "acts on discovered studios only, and studios names them")
+        if target.get("external_id") is not None and target.get("role_arn") is None:
+            here = (*where, "external_id")
+            yield Problem(document.line(here), _where(here), "has no meaning without role_arn")
+    yield from _check_times(document, targets)
+
+
+def _label(target: Mapping[str, Any]) -> object:
+    if target.get("name") is not None:
+        return target["name"]
+    if isinstance(target.get("aws_region"), str):
+        return f"{target.get('source', 'nimble')}-{target['aws_region']}"
+    return None
+
+
+def _advice_on_names(first: int) -> str:
+    return f"is called as the one in line {first}; give each a name of its own"
+
+
+def _doubled(
+    document: _Document, named: Sequence[tuple[Location, object]], what: Callable[[int], str]
+) -> Iterator[Problem]:
+    first: dict[Hashable, Location] = {}
+    for where, name in named:
+        if isinstance(name, str) and first.setdefault(name, where) != where:
+            yield Problem(document.line(where), _where(where), what(document.line(first[name])))
+
+
+def _check_times(document: _Document, targets: Sequence[tuple[Location, Mapping[str, Any]]]) -> Iterator[Problem]:
+    def seconds(mapping: Mapping[str, Any], key: str) -> float | None:
+        return parse_duration(mapping[key]) if mapping.get(key) is not None else None
+
+    data = document.data
+    try:
+        general = (seconds(data, "poll_interval") or 60.0, seconds(data, "poll_timeout"), seconds(data, "stale_after"))
+        each = [
+            (where, _times(seconds(target, "poll_interval") or general[0], *general[1:])) for where, target in targets
+        ]
+    except ValueError:
+        return
+    for where, times in each:
+        if times.stale_after < times.least_stale_after:
+            key = "stale_after" if "stale_after" in data else "poll_timeout"
+            yield Problem(
+                document.line((key,)),
+                key,
+                f"stale_after is {format_duration(times.stale_after)}, but {_where(where)} needs"
+                f" {format_duration(times.least_stale_after)} at least (2 x poll_interval + poll_timeout)",
+            )

@@ -1,0 +1,250 @@
+"""The Nimble Studio API over HTTP, as AWS's clients know it: four operations, their errors, and faults by request.
+
+In go a fleet and the faults that are wanted, out comes an ASGI application. Paths, members, errors and the header
+`x-amzn-ErrorType` are those of AWS's service model `nimble` of 2020-08-01.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import random
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from exporter.simulator.fleet import REGION, FleetBackup, FleetLike, FleetStudio
+
+#: A listing's pages are of one moment; its tokens are good for this long, and for so many listings.
+TOKEN_SECONDS = 900.0
+MAX_LISTINGS = 1000
+
+_STATUSES = {
+    "ValidationException": 400,
+    "AccessDeniedException": 403,
+    "MissingAuthenticationTokenException": 403,
+    "ResourceNotFoundException": 404,
+    "UnknownOperationException": 404,
+    "MethodNotAllowedException": 405,
+    "ThrottlingException": 429,
+    "InternalServerErrorException": 500,
+}
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+class ApiError(Exception):
+    """An error of the API: its name, and a message."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class _Listing(msgspec.Struct, frozen=True):
+    """What a list operation found, kept for its further pages."""
+
+    scope: tuple[str, ...]
+    items: Sequence[Any]
+    expires_at: float
+
+
+class _Listings:
+    """The listings that tokens are good for."""
+
+    def __init__(self, page_size: int, clock: Callable[[], float]) -> None:
+        self._page_size = page_size
+        self._clock = clock
+        self._kept: OrderedDict[int, _Listing] = OrderedDict()
+        self._begun = 0
+
+    def page(
+        self, token: str | None, scope: tuple[str, ...], find: Callable[[], Sequence[Any]]
+    ) -> tuple[Sequence[Any], str | None]:
+        """Return a page and the token of the next one. `find` is called for the first page alone."""
+        if token:
+            number, offset = self._decode(token)
+            listing = self._kept.get(number)
+            if listing is None or listing.scope != scope or listing.expires_at < self._clock():
+                raise ApiError("ValidationException", "The nextToken is not valid, or no longer.")
+        else:
+            self._begun += 1
+            number, offset = self._begun, 0
+            listing = _Listing(scope, find(), self._clock() + TOKEN_SECONDS)
+        end = offset + self._page_size
+        if end >= len(listing.items):
+            self._kept.pop(number, None)
+            return listing.items[offset:], None
+        self._kept[number] = listing
+        while len(self._kept) > MAX_LISTINGS:
+            self._kept.popitem(last=False)
+        return listing.items[offset:end], base64.urlsafe_b64encode(f"{number}/{end}".encode()).decode()
+
+    @staticmethod
+    def _decode(token: str) -> tuple[int, int]:
+        try:
+            number, offset = base64.urlsafe_b64decode(token).decode().split("/")
+            return int(number), int(offset)
+        except (binascii.Error, UnicodeDecodeError, ValueError):
+            raise ApiError("ValidationException", "The nextToken is not one of this service.") from None
+
+
+class _Api:
+    """The operations."""
+
+    def __init__(self, fleet: FleetLike, clock: Callable[[], float], page_size: int) -> None:
+        self._fleet = fleet
+        self._clock = clock
+        self._listings = _Listings(page_size, clock)
+
+    def answer(self, path: Sequence[str], query: Mapping[str, str]) -> tuple[str, Mapping[str, Any]]:
+        """Return the name of the operation that a path calls, and its answer."""
+        match path:
+            case ["2020-08-01", "studios"]:
+                return "ListStudios", self._list_studios(query)
+            case ["2020-08-01", "studios", studio_id]:
+                return "GetStudio", {"studio": _studio(self._find(studio_id))}
+            case ["2020-08-01", "studios", studio_id, "streaming-session-backups"]:
+                return "ListStreamingSessionBackups", self._list_backups(studio_id, query)
+            case ["2020-08-01", "studios", studio_id, "streaming-session-backups", backup_id]:
+                return "GetStreamingSessionBackup", self._get_backup(studio_id, backup_id)
+        raise ApiError("UnknownOperationException", "There is no such operation here.")
+
+    def _list_studios(self, query: Mapping[str, str]) -> Mapping[str, Any]:
+        page, token = self._listings.page(
+            query.get("nextToken"), ("studios",), lambda: self._fleet.studios(self._clock())
+        )
+        return _with_token({"studios": [_studio(studio) for studio in page]}, token)
+
+    def _list_backups(self, studio_id: str, query: Mapping[str, str]) -> Mapping[str, Any]:
+        owner = query.get("ownedBy", "")
+
+        def find() -> Sequence[FleetBackup]:
+            backups = self._fleet.backups(self._find(studio_id).id, self._clock())
+            return [backup for backup in backups if owner in ("", backup.owner)]
+
+        page, token = self._listings.page(query.get("nextToken"), ("backups", studio_id, owner), find)
+        return _with_token({"streamingSessionBackups": [_backup(backup) for backup in page]}, token)
+
+    def _get_backup(self, studio_id: str, backup_id: str) -> Mapping[str, Any]:
+        for backup in self._fleet.backups(self._find(studio_id).id, self._clock()):
+            if backup.id == backup_id:
+                return {"streamingSessionBackup": _backup(backup)}
+        raise ApiError("ResourceNotFoundException", f"There is no backup {backup_id} in the studio.")
+
+    def _find(self, studio_id: str) -> FleetStudio:
+        for studio in self._fleet.studios(self._clock()):
+            if studio.id == studio_id:
+                return studio
+        raise ApiError("ResourceNotFoundException", f"There is no studio {studio_id}.")
+
+
+def create_app(
+    fleet: FleetLike,
+    *,
+    clock: Callable[[], float] = time.time,
+    page_size: int = 100,
+    latency: float = 0.0,
+    throttle_ratio: float = 0.0,
+    error_ratio: float = 0.0,
+    seed: int = 0,
+) -> Starlette:
+    """Return the application.
+
+    `clock` gives the Unix time, `latency` is in seconds, the ratios are of requests and drawn from `seed`.
+    `app.state.requests` counts what was asked for, by (operation, studio id or "").
+    """
+    api = _Api(fleet, clock, page_size)
+    requests: Counter[tuple[str, str]] = Counter()
+    dice = random.Random(seed)  # noqa: S311  # no secret hangs on it
+
+    async def endpoint(request: Request) -> Response:
+        if latency:
+            await asyncio.sleep(latency)
+        try:
+            _authenticate(request)
+            # The path as it was sent: a %2F in an id is part of the id.
+            path = [unquote(part) for part in request.scope["raw_path"].decode("ascii").strip("/").split("/")]
+            requests[_operation(path)] += 1
+            if dice.random() < throttle_ratio:
+                raise ApiError("ThrottlingException", "Too many requests.")
+            if dice.random() < error_ratio:
+                raise ApiError("InternalServerErrorException", "Something went wrong, as it was asked to.")
+            _, answer = api.answer(path, request.query_params)
+            return _json(answer, 200)
+        except ApiError as error:
+            body = {"code": error.name, "context": {}, "message": str(error)}
+            return _json(body, _STATUSES[error.name], {"x-amzn-ErrorType": error.name})
+
+    def _json(body: Mapping[str, Any], status: int, headers: Mapping[str, str] | None = None) -> Response:
+        request_id = f"{dice.getrandbits(128):032x}"
+        return Response(
+            msgspec.json.encode(body), status, {"x-amzn-RequestId": request_id, **(headers or {})}, "application/json"
+        )
+
+    app = Starlette(routes=[Route("/{path:path}", endpoint, methods=_METHODS)])
+    app.state.requests = requests
+    return app
+
+
+def _operation(path: Sequence[str]) -> tuple[str, str]:
+    """Return what a request is counted as: its operation and its studio."""
+    names = {2: "ListStudios", 3: "GetStudio", 4: "ListStreamingSessionBackups", 5: "GetStreamingSessionBackup"}
+    return names.get(len(path), "other"), path[2] if len(path) > 2 else ""
+
+
+def _authenticate(request: Request) -> None:
+    signature = request.headers.get("authorization", "")
+    if not (signature.startswith("AWS4-HMAC-SHA256 ") and "/nimble/aws4_request" in signature):
+        raise ApiError("MissingAuthenticationTokenException", "The request is not signed for the service nimble.")
+    if request.method != "GET":
+        raise ApiError("MethodNotAllowedException", "Every operation here is a GET.")
+
+
+def _with_token(answer: dict[str, Any], token: str | None) -> Mapping[str, Any]:
+    return answer | ({"nextToken": token} if token else {})
+
+
+def _studio(studio: FleetStudio) -> Mapping[str, Any]:
+    return {
+        "studioId": studio.id,
+        "arn": studio.arn,
+        "studioName": studio.name,
+        "displayName": studio.display_name,
+        "homeRegion": REGION,
+        "state": "READY",
+        "statusCode": "STUDIO_CREATED",
+        "statusMessage": "The studio is ready.",
+        "studioUrl": f"https://{studio.name}.nimblestudio.{REGION}.amazonaws.com",
+        "createdAt": _timestamp(studio.created_at),
+        "updatedAt": _timestamp(studio.created_at),
+        "tags": {},
+    }
+
+
+def _backup(backup: FleetBackup) -> Mapping[str, Any]:
+    return {
+        "arn": backup.arn,
+        "backupId": backup.id,
+        "createdAt": _timestamp(backup.created_at),
+        "launchProfileId": backup.launch_profile_id,
+        "ownedBy": backup.owner,
+        "sessionId": backup.session_id,
+        "state": backup.state,
+        "statusCode": backup.status_code,
+        "statusMessage": backup.message,
+        "tags": {},
+    }
+
+
+def _timestamp(unix_time: float) -> str:
+    return datetime.fromtimestamp(unix_time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

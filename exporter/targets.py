@@ -1,0 +1,50 @@
+"""Config -> targets that are ready to poll: each with its source, its sessions and its times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from exporter.aws import Api, Identity, Sessions
+from exporter.aws.account import ApiCalls
+from exporter.config import Config, NimbleTarget
+from exporter.sources import Source
+from exporter.sources.nimble import NimbleSource
+from exporter.status import Target
+
+
+def build(config: Config, calls: ApiCalls) -> Sequence[Target]:
+    """Return the configuration's targets, in its order. Their API calls go into the account `calls`.
+
+    No request is made: credentials are looked up by the first poll.
+    """
+    sessions = Sessions(max_connections=2 * config.max_concurrent_polls)
+    return [
+        Target(
+            name=target.label,
+            source=_nimble(target, sessions, calls),
+            aws_region=target.aws_region,
+            discovery_interval=config.discovery_interval,
+            **config.times(target)._asdict(),
+        )
+        for target in config.targets
+    ]
+
+
+def _nimble(target: NimbleTarget, sessions: Sessions, calls: ApiCalls) -> Source:
+    api = Api(
+        "nimble",
+        sessions=sessions,
+        calls=calls,
+        identity=Identity(target.profile or "", target.role_arn or "", target.external_id or ""),
+        source=NimbleSource.name,
+        target=target.label,
+        aws_region=target.aws_region,
+        endpoint_url=target.endpoint_url,
+    )
+    return NimbleSource(
+        api,
+        studios={studio.id: studio.name or "" for studio in target.studios or ()},
+        include=target.include,
+        exclude=target.exclude,
+        owned_by=target.owned_by,
+    )
