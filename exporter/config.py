@@ -58,12 +58,15 @@ class ConfigError(Exception):
         self.file = file
         self.problems = tuple(sorted(problems))
         super().__init__(
-            "\n".join(f"{file}:{p.line}: {p.where}: {p.what}" if p.where else f"{file}:{p.line}: {p.what}" for p in self.problems)
+            "\n".join(
+                f"{file}:{p.line}: {p.where}: {p.what}" if p.where else f"{file}:{p.line}: {p.what}"
+                for p in self.problems
+            )
         )
 
 
 def parse_duration(value: object) -> float:
-    """Return a duration in seconds: `500ms`, `30s`, `5m`, `1h30m`. Raises ValueError for anything else, and for zero."""
+    """Return a duration such as `1h30m` in seconds. Raises ValueError for what is none, and for zero."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         raise ValueError(f"a duration needs a unit (did you mean {value:g}s?)")
     match = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
@@ -88,7 +91,7 @@ def format_duration(seconds: float) -> str:
 
 def _pattern(value: object) -> re.Pattern[str]:
     if not isinstance(value, str):
-        raise ValueError("must be a regular expression, as text")  # noqa: TRY004  # pydantic takes ValueError alone
+        raise ValueError("must be a regular expression, as text")
     try:
         return re.compile(value)
     except (re.error, RecursionError, OverflowError) as error:
@@ -165,7 +168,9 @@ class NimbleTarget(_Model):
     role_arn: RoleArn | None = None
     external_id: Text | None = None
     endpoint_url: Url | None = None
-    studios: Annotated[tuple[Annotated[NamedStudio, BeforeValidator(_studio_entry)], ...], Field(strict=False)] | None = None
+    studios: (
+        Annotated[tuple[Annotated[NamedStudio, BeforeValidator(_studio_entry)], ...], Field(strict=False)] | None
+    ) = None
     include: Annotated[tuple[Regex, ...], Field(strict=False)] = ()
     exclude: Annotated[tuple[Regex, ...], Field(strict=False)] = ()
     owned_by: Text | None = None
@@ -284,7 +289,11 @@ class _Document:
             here = (*location, key)
             if key in made:
                 self.problems.append(
-                    Problem(key_node.start_mark.line + 1, _where(here), f"stands here twice (first in line {self.line(here)})")
+                    Problem(
+                        key_node.start_mark.line + 1,
+                        _where(here),
+                        f"stands here twice (first in line {self.line(here)})",
+                    )
                 )
                 continue
             self._lines[here] = key_node.start_mark.line + 1
@@ -336,8 +345,8 @@ def _unknown_key(location: Location) -> str:
     return f"is no key here ({hint})"
 
 
-# What concerns several keys at once. It looks at the document as it is, so that these mistakes are told together with the
-# others; what is of the wrong type there is pydantic's to tell.
+# What concerns several keys at once. It looks at the document as it is, so that these mistakes are told together with
+# the others; what is of the wrong type there is pydantic's to tell.
 
 
 def _cross_checks(document: _Document) -> Iterator[Problem]:
@@ -364,7 +373,9 @@ def _cross_checks(document: _Document) -> Iterator[Problem]:
         for key in ("include", "exclude"):
             if key in target and "studios" in target:
                 here = (*where, key)
-                yield Problem(document.line(here), _where(here), "acts on discovered studios only, and studios names them")
+                yield Problem(
+                    document.line(here), _where(here), "acts on discovered studios only, and studios names them"
+                )
         if target.get("external_id") is not None and target.get("role_arn") is None:
             here = (*where, "external_id")
             yield Problem(document.line(here), _where(here), "has no meaning without role_arn")

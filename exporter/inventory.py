@@ -95,7 +95,9 @@ def select(rows: Sequence[Row], states: Collection[str], studio: str | None) -> 
         if (not states or label(row.backup.state) in states)
         and (studio is None or studio in (row.studio.id, row.studio.name))
     ]
-    return sorted(chosen, key=lambda row: (row.studio.name, row.studio.id, -(row.backup.created_at or 0), row.backup.id))
+    return sorted(
+        chosen, key=lambda row: (row.studio.name, row.studio.id, -(row.backup.created_at or 0), row.backup.id)
+    )
 
 
 def table(rows: Sequence[Row], now: float) -> str:

@@ -1,7 +1,7 @@
 """What is known -> metric families -> bytes.
 
-In go a Status and the account of the API's calls, out comes Prometheus's text format or OpenMetrics. A scrape reads what
-the poller knows at that moment and calls nothing.
+In go a Status and the account of the API's calls, out comes Prometheus's text format or OpenMetrics. A scrape reads
+what the poller knows at that moment and calls nothing.
 
     studio_backups{source="nimble",aws_region="us-west-2",studio_id="us-west-2:stid-EXAMPLE11111",studio="aurora",
                    state="CREATE_FAILED",status_code="INTERNAL_ERROR"} 2.0
@@ -62,7 +62,7 @@ class ConfigStatus(msgspec.Struct, frozen=True):
 
 
 class StudioBackupCollector(Collector):
-    """Yields every family of the exporter's own, from `status`, `calls` and `config_status` as they are at that moment."""
+    """Yields the exporter's own families, from `status`, `calls` and `config_status` as they are at that moment."""
 
     def __init__(
         self,
@@ -95,12 +95,20 @@ class _Families:
     def __init__(self) -> None:
         studio = STUDIO_LABELS
         api = ("source", "aws_region", "target", "operation")
-        self.backups = _gauge("studio_backups", "Backups in the last complete listing.", *studio, "state", "status_code")
+        self.backups = _gauge(
+            "studio_backups", "Backups in the last complete listing.", *studio, "state", "status_code"
+        )
         self.newest = _gauge(
-            "studio_backup_newest_timestamp_seconds", "When the newest backup in this state was created.", *studio, "state"
+            "studio_backup_newest_timestamp_seconds",
+            "When the newest backup in this state was created.",
+            *studio,
+            "state",
         )
         self.oldest = _gauge(
-            "studio_backup_oldest_timestamp_seconds", "When the oldest backup in this state was created.", *studio, "state"
+            "studio_backup_oldest_timestamp_seconds",
+            "When the oldest backup in this state was created.",
+            *studio,
+            "state",
         )
         self.workstations = _gauge(
             "studio_backup_workstations", "Workstations by the state of their newest backup.", *studio, "latest_state"
@@ -187,9 +195,7 @@ class _Families:
     def add_studio(self, known: StudioStatus) -> None:
         """Add a studio's series: those of its polls, and of its census while that is fresh."""
         labels = (known.target.source.name, known.target.aws_region, known.studio.id, known.studio.name)
-        self.info.add_metric(
-            (*labels, known.studio.account_id, known.studio.display_name, known.target.name), 1
-        )
+        self.info.add_metric((*labels, known.studio.account_id, known.studio.display_name, known.target.name), 1)
         self.up.add_metric(labels, known.up)
         self.poll_duration.add_metric(labels, known.duration_seconds)
         self.polls.add_metric(labels, known.polls)
@@ -279,7 +285,7 @@ def new_registry(collector: StudioBackupCollector) -> CollectorRegistry:
 
 
 def render(registry: CollectorRegistry, accept: str = "", names: Sequence[str] = ()) -> tuple[bytes, str]:
-    """Return the exposition and its content type: OpenMetrics if `accept` asks for it, only `names` if there are any."""
+    """Return the exposition and its content type: OpenMetrics if `accept` asks for it; only `names`, if any."""
     try:
         encode, content_type = choose_encoder(accept)
     except (TypeError, ValueError):  # a version that is none

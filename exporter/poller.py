@@ -213,7 +213,8 @@ class Poller:
         listing = self._listings[listing_id]
         if listing.studios is None:
             return True
-        return any([self._is_owned(studio.id, listing_id) for studio in listing.studios])
+        owned = [self._is_owned(studio.id, listing_id) for studio in listing.studios]  # each is told of
+        return any(owned)
 
     def _is_owned(self, studio_id: str, listing_id: ListingId) -> bool:
         owner = self._owners[studio_id]

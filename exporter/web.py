@@ -1,7 +1,7 @@
 """HTTP: /metrics, a page with links, health and readiness.
 
-In go a registry and the poller's status, out comes an ASGI application and the server that runs it. No request reaches
-AWS.
+In go what writes the metrics and the poller's status, out comes an ASGI application and the server that runs it. No
+request reaches AWS.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import h11
 import uvicorn
-from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -24,7 +23,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from exporter.metrics import exporter_version, render
+from exporter.metrics import exporter_version
 from exporter.status import Status
 
 #: A peer that has not sent a complete header by then is closed.
@@ -59,18 +58,22 @@ body {{ font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 44rem;
 
 
 def create_app(
-    registry: CollectorRegistry,
+    render: Callable[[str, Sequence[str]], tuple[bytes, str]],
     status: Callable[[], Status],
     *,
     telemetry_path: str = "/metrics",
     is_polling: Callable[[], bool] = lambda: True,
 ) -> Starlette:
-    """Return the application. `is_polling` says whether the poll loop runs."""
+    """Return the application.
+
+    `render` returns the exposition and its content type, for an Accept header and the names wanted (none: all).
+    `is_polling` says whether the poll loop runs.
+    """
 
     async def metrics(request: Request) -> Response:
         # In a thread: thousands of series take longer to write than other requests should wait.
         body, content_type = await run_in_threadpool(
-            render, registry, request.headers.get("accept", ""), request.query_params.getlist("name[]")
+            render, request.headers.get("accept", ""), request.query_params.getlist("name[]")
         )
         return Response(body, headers={"Content-Type": content_type})
 
@@ -153,7 +156,7 @@ async def serve(app: Starlette, sockets: Sequence[socket.socket], stop: asyncio.
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, but signals are the caller's: uvicorn raises them again, so that the process would not exit 0."""
+    """uvicorn's server, but signals are the caller's: uvicorn raises them again, and the process would not exit 0."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

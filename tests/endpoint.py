@@ -46,7 +46,7 @@ def http(body: bytes | object = b"", status: int = 200, *, length: int | None = 
 
 def error(code: str, status: int, message: str = "as the test wants it") -> bytes:
     """Return an error as AWS's rest-json services give it."""
-    return http({"code": code, "message": message}, status, **{"x-amzn-ErrorType": code})
+    return http({"code": code, "message": message}, status, x_amzn_ErrorType=code)
 
 
 def page(backups: Iterable[Mapping[str, Any]] = (), token: str | None = None) -> bytes:

@@ -12,8 +12,8 @@ from exporter.status import Target
 
 def backup(id: str = "b-1", studio: str = "acct/one", **members: Any) -> Backup:
     """Return a READY backup of one workstation, but for what `members` say."""
-    given = {"workstation": "ws-1", "state": "READY", "status_code": "completed", "created_at": 1000.0}
-    return Backup(id=id, studio=studio, **(given | members))
+    given: dict[str, Any] = {"workstation": "ws-1", "state": "READY", "status_code": "completed", "created_at": 1000.0}
+    return Backup(id=id, studio=studio, **given | members)
 
 
 class FakeSource:

@@ -112,7 +112,9 @@ def test_a_role_that_may_not_be_assumed_fails_its_own_target_only(
     ):  # fmt: skip
         # A role in a region of its own asks that region's STS: only this one denies.
         profile = tmp_path / "config"
-        profile.write_text(f"[profile denied]\nservices = denied\n[services denied]\nsts =\n  endpoint_url = {denying.url}\n")
+        profile.write_text(
+            f"[profile denied]\nservices = denied\n[services denied]\nsts =\n  endpoint_url = {denying.url}\n"
+        )
         monkeypatch.setenv("AWS_CONFIG_FILE", str(profile))
         monkeypatch.delenv("AWS_ENDPOINT_URL_STS")
         profile.write_text(

@@ -99,8 +99,8 @@ def test_a_census_is_shown_whole() -> None:
     assert series[key("studio_backup_up")] == 1
     assert series[key("studio_backup_last_success_timestamp_seconds")] == 1_700_000_000
     assert series[key("studio_backup_polls_total")] == 1
-    info = key("studio_backup_studio_info", aws_account_id="111122223333", display_name=STUDIO.display_name, target="main")
-    assert series[info] == 1
+    more = {"aws_account_id": "111122223333", "display_name": STUDIO.display_name, "target": "main"}
+    assert series[key("studio_backup_studio_info", **more)] == 1
 
 
 def test_before_the_first_poll_there_is_no_series_of_a_studio() -> None:
@@ -204,7 +204,8 @@ def test_openmetrics_is_given_to_who_asks_for_it(version: str) -> None:
     if version in ("", "1.0.0"):
         assert content_type.startswith("application/openmetrics-text")
         assert body.endswith(b"# EOF\n")
-        assert {"studio_backups", "studio_backup_polls"} <= {f.name for f in parse_openmetrics(body.decode())}
+        parsed = parse_openmetrics(body.decode())  # type: ignore[no-untyped-call]  # prometheus_client does not say
+        assert {"studio_backups", "studio_backup_polls"} <= {family.name for family in parsed}
     else:
         assert content_type.startswith("text/plain")
 

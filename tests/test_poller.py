@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import pytest
 
@@ -260,7 +261,7 @@ def test_hanging_listings_do_not_keep_healthy_ones_from_being_polled() -> None:
         await until(lambda: len(known(made)) == 12)
         settled = len(polls[ONE.id])
         await until(lambda: min(map(len, polls.values())) >= settled + 4)
-        gaps = [late - early for times in polls.values() for early, late in zip(times[-4:], times[-3:], strict=False)]
+        gaps = [late - early for times in polls.values() for early, late in pairwise(times[-4:])]
         assert max(gaps) < 0.75  # an interval of 0.5 s, not one and a sick one's 0.3 s
         polling.cancel()
         hanging.released.set()
@@ -277,7 +278,7 @@ def test_polls_of_listings_begun_together_are_spread_over_the_interval() -> None
         await until(lambda: all(studio.next_poll for studio in known(made).values()) and len(known(made)) == 20)
         due = sorted(studio.next_poll or 0 for studio in known(made).values())
         polling.cancel()
-        gaps = [late - early for early, late in zip(due, due[1:], strict=False)]
+        gaps = [late - early for early, late in pairwise(due)]
         assert max(gaps) < 15
         assert due[-1] - time.time() <= 100
 

@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
 from exporter import web
 from exporter.aws.account import ApiCalls
 from exporter.backups import Studio
-from exporter.metrics import ConfigStatus, StudioBackupCollector, new_registry
+from exporter.metrics import ConfigStatus, StudioBackupCollector, new_registry, render
 from exporter.poller import Poller
 from exporter.sources import Page
 from tests.fakes import FakeSource, backup, listing, target
@@ -32,11 +33,12 @@ class Served:
         source = FakeSource(listing(Studio("id-1", "aurora")))
         source.pages = [Page([backup(studio="id-1")])]
         self.poller = Poller([target(source)], max_concurrent_polls=1)
-        registry = new_registry(
-            StudioBackupCollector(self.poller.status, ApiCalls(), lambda: ConfigStatus(True, 1.0))
-        )
+        registry = new_registry(StudioBackupCollector(self.poller.status, ApiCalls(), lambda: ConfigStatus(True, 1.0)))
         self.app = web.create_app(
-            registry, self.poller.status, telemetry_path=telemetry_path, is_polling=lambda: self.is_polling
+            partial(render, registry),
+            self.poller.status,
+            telemetry_path=telemetry_path,
+            is_polling=lambda: self.is_polling,
         )
         self.listener = web.listen("127.0.0.1:0")
         self.port: int = self.listener.getsockname()[1]
@@ -81,7 +83,9 @@ def test_metrics_are_text_by_default(served: Served) -> None:
 
 
 def test_metrics_are_openmetrics_for_prometheus(served: Served) -> None:
-    accept = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+    accept = (
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+    )
     answer, body = served.ask("/metrics", accept=accept)
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert body.endswith(b"# EOF\n")

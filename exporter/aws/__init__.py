@@ -160,7 +160,7 @@ class Api:
         self, operation: str, deadline: Deadline, parameters: Mapping[str, Any], *, undecoded: bool
     ) -> tuple[Mapping[str, Any], bytes]:
         deadline.check()
-        call = Call(self._calls, self._source, self.aws_region, self.target, deadline, undecoded)
+        call = Call(self._calls, self._source, self.aws_region, self.target, deadline, undecoded=undecoded)
         try:
             with under_way(call):
                 client = self._sessions.client(

@@ -1,7 +1,7 @@
 """The account of every API call: requests, errors and durations.
 
-In go a request's labels as it is sent, fails or ends, out come totals. A request is an HTTP request: retries and refused
-ones count.
+In go a request's labels as it is sent, fails or ends, out come totals. A request is an HTTP request: retries and
+refused ones count.
 """
 
 from __future__ import annotations

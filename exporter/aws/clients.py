@@ -1,7 +1,7 @@
 """botocore clients whose requests are put down to the call that makes them, and whose waits a Deadline can cut short.
 
-In go a profile and a service's name, out come sessions and clients of boto3. The call under way in a thread is what that
-thread's requests belong to, those for credentials among them: botocore has no way to hand it through.
+In go a profile and a service's name, out come sessions and clients of boto3. The call under way in a thread is what
+that thread's requests belong to, those for credentials among them: botocore has no way to hand it through.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Call:
     """An API call under way in this thread: what botocore's events are to be put down to."""
 
     def __init__(
-        self, calls: ApiCalls, source: str, region: str, target: str, deadline: Deadline, undecoded: bool
+        self, calls: ApiCalls, source: str, region: str, target: str, deadline: Deadline, *, undecoded: bool
     ) -> None:
         self.deadline = deadline
         self.body = b""

@@ -1,8 +1,8 @@
 """A made-up fleet of studios and workstations, and the backups that it has at a moment.
 
-In go a seed and a Unix time in seconds, out come studios and backups: a pure function, so that the same seed and time give
-the same fleet. Time is compressed: a session stops every 5 to 40 minutes, not every evening, and its backup takes one or
-two minutes, so that whoever watches sees things change.
+In go a seed and a Unix time in seconds, out come studios and backups: a pure function, so that the same seed and time
+give the same fleet. Time is compressed: a session stops every 5 to 40 minutes, not every evening, and its backup takes
+one or two minutes, so that whoever watches sees things change.
 
 A session keeps its ten newest backups; the one before them is being deleted, or could not be.
 """
@@ -96,7 +96,7 @@ class Fleet:
         self._failure_ratio = failure_ratio
         self._studios = [self._studio(number) for number in range(studios)]
 
-    def studios(self, now: float) -> Sequence[FleetStudio]:
+    def studios(self, now: float) -> Sequence[FleetStudio]:  # noqa: ARG002  # other fleets may have new ones
         """Return the studios: the same at any time."""
         return self._studios
 

@@ -17,7 +17,6 @@ import msgspec
 
 from exporter.backups import Backup, Pair, Studio
 
-
 #: More pages than any listing has: a list that goes on beyond them is a fault of the far side.
 MAX_PAGES = 10_000
 

@@ -139,8 +139,7 @@ def test_error_codes_cannot_make_series_without_end() -> None:
 
 def test_refused_reset_and_unresolved_are_connection(endpoint: Start) -> None:
     calls = ApiCalls()
-    gone = endpoint(reset)  # a port that was somebody's
-    gone.answer = lambda _: reset
+    gone = endpoint(lambda _: reset)
     assert refusal(api(gone.url, calls=calls)).reason is Reason.CONNECTION
     assert {code for *_, code in calls.errors()} == {"ConnectionClosedError"}
     assert refusal(api("http://127.0.0.1:1")).reason is Reason.CONNECTION
@@ -267,9 +266,7 @@ def test_a_profile_that_is_not_there_is_told_and_may_come(
     assert ask(target)
 
 
-def test_credentials_that_were_refused_are_looked_up_anew(
-    endpoint: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_credentials_that_were_refused_are_looked_up_anew(endpoint: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     def answer(request: Request) -> Answer:
         fresh = "Credential=rotated/" in request.headers["authorization"]
         return page() if fresh else error("ExpiredTokenException", 403)

@@ -279,7 +279,7 @@ def test_discovery_is_as_strict(endpoint: Start, body: bytes) -> None:
 
 
 def test_a_studio_without_a_name_is_called_by_its_id_or_its_last_name(endpoint: Start) -> None:
-    answers = iter([{"studioName": "aurora"}, {"studioName": None}, {}])
+    answers: Iterator[dict[str, Any]] = iter([{"studioName": "aurora"}, {"studioName": None}, {}])
     server = endpoint(lambda _: http({"studios": [{"studioId": "id-1"} | next(answers)]}))
     discovering = source(server)
     assert [names(discovering.listings(Deadline(5))) for _ in range(3)] == [["aurora"]] * 3

@@ -1,0 +1,31 @@
+"""Tools that a plain machine may lack: a test that needs one is skipped there, with a line that says how to get it.
+
+Where the environment has CI set, nothing is skipped: a missing tool is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+#: Where tools that are built from source for the tests are put.
+BUILT = Path(__file__).parent / "tools" / "bin"
+
+
+def tool(name: str, how_to_get: str) -> Path:
+    """Return the path of a program: one that was built for the tests, else one that is installed."""
+    found = shutil.which(name, path=f"{BUILT}{os.pathsep}{os.environ.get('PATH', '')}")
+    if found is None:
+        missing(f"{name} is not installed: {how_to_get}")
+    return Path(found)
+
+
+def missing(what: str) -> NoReturn:
+    """Skip the test, or fail it where nothing may be skipped."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)
