@@ -11,97 +11,45 @@ from typing import Any
 import promql_parser
 import yaml
 
+from exporter import backups
+from exporter.aws.account import ApiCalls
+from exporter.metrics import ConfigStatus, StudioBackupCollector, new_registry
+from exporter.sources import Reason
+from exporter.sources.nimble import ERROR_CODES
+from exporter.status import Status
 from tests.grafana.promql import Labels, Vocabulary, labels_of
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "grafana" / "alerts"
 
-STATES = frozenset(
-    {"READY", "DELETED", "STOPPED", "UNKNOWN", "OTHER"}
-    | {f"{verb}_{end}" for verb in ("CREATE", "DELETE", "START", "STOP") for end in ("IN_PROGRESS", "FAILED")}
-)
-FAILURE_CODES = frozenset(
-    {
-        "INTERNAL_ERROR",
-        "INSUFFICIENT_CAPACITY",
-        "ACTIVE_DIRECTORY_DOMAIN_JOIN_ERROR",
-        "NETWORK_CONNECTION_ERROR",
-        "INITIALIZATION_SCRIPT_ERROR",
-        "DECRYPT_STREAMING_IMAGE_ERROR",
-        "NETWORK_INTERFACE_ERROR",
-        "AMI_VALIDATION_ERROR",
-    }
-)
-REASONS = frozenset(
-    {
-        "throttled",
-        "access_denied",
-        "not_found",
-        "timeout",
-        "connection",
-        "server_error",
-        "bad_response",
-        "credentials",
-        "other",
-    }
-)
+STATES = frozenset({*backups.STATES, backups.UNKNOWN, backups.OTHER})
 # Labels that take their values from a fixed set, so that a matcher which matches none of them is a mistake.
 VALUES: Mapping[str, frozenset[str]] = {
     "state": STATES,
     "latest_state": STATES,
-    "status_code": FAILURE_CODES,
-    "reason": REASONS,
+    "status_code": frozenset(ERROR_CODES),
+    "reason": frozenset(Reason),
 }
 
-STUDIO = "source aws_region studio_id studio"
-TARGET = "source aws_region target"
-EXPORTER = {
-    "studio_backups": f"{STUDIO} state status_code",
-    "studio_backup_newest_timestamp_seconds": f"{STUDIO} state",
-    "studio_backup_oldest_timestamp_seconds": f"{STUDIO} state",
-    "studio_backup_workstations": f"{STUDIO} latest_state",
-    "studio_backup_workstations_ready": STUDIO,
-    "studio_backup_stalest_ready_timestamp_seconds": STUDIO,
-    "studio_backup_new_failures_total": f"{STUDIO} state",
-    "studio_backup_studio_info": f"{STUDIO} aws_account_id display_name target",
-    "studio_backup_up": STUDIO,
-    "studio_backup_last_success_timestamp_seconds": STUDIO,
-    "studio_backup_poll_duration_seconds": STUDIO,
-    "studio_backup_polls_total": STUDIO,
-    "studio_backup_poll_failures_total": f"{STUDIO} reason",
-    "studio_backup_discovery_up": TARGET,
-    "studio_backup_discovered_studios": TARGET,
-    "studio_backup_api_requests_total": f"{TARGET} operation",
-    "studio_backup_api_errors_total": f"{TARGET} operation code",
-    "studio_backup_api_request_duration_seconds_bucket": "source aws_region operation le",
-    "studio_backup_api_request_duration_seconds_sum": "source aws_region operation",
-    "studio_backup_api_request_duration_seconds_count": "source aws_region operation",
-    "studio_backup_exporter_build_info": "version revision pythonversion botocore",
-    "studio_backup_exporter_poll_interval_seconds": "target",
-    "studio_backup_exporter_stale_after_seconds": "target",
-    "studio_backup_exporter_polls_in_progress": "",
-    "studio_backup_exporter_abandoned_polls": "",
-    "studio_backup_exporter_poll_lateness_seconds": "",
-    "studio_backup_exporter_config_last_reload_successful": "",
-    "studio_backup_exporter_config_last_reload_success_timestamp_seconds": "",
-    "process_virtual_memory_bytes": "",
-    "process_resident_memory_bytes": "",
-    "process_start_time_seconds": "",
-    "process_cpu_seconds_total": "",
-    "process_open_fds": "",
-    "process_max_fds": "",
-    "python_info": "version implementation major minor patchlevel",
-    "python_gc_objects_collected_total": "generation",
-    "python_gc_objects_uncollectable_total": "generation",
-    "python_gc_collections_total": "generation",
-}
 # Series that Prometheus itself writes for every target.
 PROMETHEUS = ("up", "scrape_duration_seconds", "scrape_samples_scraped")
 
 
 def exporter_vocabulary() -> dict[str, Labels]:
-    """Every sample name that the exporter exposes, with its labels."""
-    return {name: frozenset(labels.split()) for name, labels in EXPORTER.items()}
+    """Every sample name of the exporter, with its labels: its own as described, its process's as collected."""
+    collector = StudioBackupCollector(
+        lambda: Status((), (), 0, 0, 0.0, ready=True), ApiCalls(), lambda: ConfigStatus(True, 0.0)
+    )
+    suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+    known: dict[str, Labels] = {}
+    for family in collector.describe():
+        labels = frozenset[str](vars(family)["_labelnames"])
+        for suffix in suffixes.get(family.type, ("",)):
+            known[family.name + suffix] = labels | ({"le"} if suffix == "_bucket" else set())
+    for family in new_registry(collector).collect():
+        for sample in family.samples:
+            known.setdefault(sample.name, frozenset(sample.labels))
+    return known
 
 
 def scraped_vocabulary() -> dict[str, Labels]:
