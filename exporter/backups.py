@@ -6,8 +6,9 @@ imported. Times are Unix times in seconds.
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -34,6 +35,8 @@ READY = "READY"
 UNKNOWN = "UNKNOWN"
 OTHER = "OTHER"
 
+#: How many failed backups of a studio are kept by name, for people to look up.
+MAX_FAILED_BACKUPS = 100
 #: How many pairs nobody foresaw get series of their own, in one studio.
 MAX_UNFORESEEN_PAIRS = 64
 
@@ -84,6 +87,8 @@ class Census(msgspec.Struct, frozen=True):
     failures: frozenset[tuple[str, str]]
     #: How many of these are new since the census before, by failed state. None are at the first look.
     new_failures: Mapping[str, int]
+    #: The newest of the failed backups themselves, the newest first.
+    failed_backups: Sequence[Backup]
 
 
 class Tally:
@@ -106,6 +111,7 @@ class Tally:
         self._latest: dict[str, tuple[float, str]] = {}
         self._newest_ready: dict[str, float] = {}
         self._failures: set[tuple[str, str]] = set()
+        self._failed: list[Backup] = []
         self._told = previous.failures if previous is not None else None
         self._watched = {id for id, _ in self._told or ()}
         self._still_listed: set[str] = set()
@@ -133,11 +139,12 @@ class Tally:
                 self._latest[backup.workstation] = (created, state)
             if state == READY and created >= self._newest_ready.get(backup.workstation, _UNDATED):
                 self._newest_ready[backup.workstation] = created
-        if backup.id:
-            if state in FAILED_STATES:
+        if state in FAILED_STATES:
+            self._failed.append(backup)
+            if backup.id:
                 self._failures.add((backup.id, state))
-            if backup.id in self._watched:
-                self._still_listed.add(backup.id)
+        if backup.id in self._watched:
+            self._still_listed.add(backup.id)
 
     def _admit(self, backup: Backup) -> Pair:
         """Return the labels of a pair met for the first time in this listing, making sure that it is counted."""
@@ -171,6 +178,7 @@ class Tally:
             stalest_ready=min((t for t in self._newest_ready.values() if t != _UNDATED), default=None),
             failures=frozenset(self._failures),
             new_failures=new,
+            failed_backups=heapq.nlargest(MAX_FAILED_BACKUPS, self._failed, key=lambda each: each.created_at or 0.0),
         )
 
 

@@ -65,13 +65,16 @@ def _serve(options: argparse.Namespace) -> int:
         raise UsageError(
             f"--web.telemetry-path={options.telemetry_path}: it must begin with / and not be the page's own"
         )
+    sockets = _listen(options.listen_addresses or [_DEFAULT_ADDRESS])
     asyncio.run(
-        _poll_and_serve(config, _listen(options.listen_addresses or [_DEFAULT_ADDRESS]), options.telemetry_path)
+        _poll_and_serve(config, sockets, telemetry_path=options.telemetry_path, show_backups=options.show_backups)
     )
     return 0
 
 
-async def _poll_and_serve(config: Config, sockets: Sequence[socket.socket], telemetry_path: str = "/metrics") -> None:
+async def _poll_and_serve(
+    config: Config, sockets: Sequence[socket.socket], *, telemetry_path: str = "/metrics", show_backups: bool
+) -> None:
     """Poll and answer until SIGTERM or SIGINT."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -86,6 +89,7 @@ async def _poll_and_serve(config: Config, sockets: Sequence[socket.socket], tele
             partial(render, registry),
             poller.status,
             telemetry_path=telemetry_path,
+            show_backups=show_backups,
             is_polling=lambda: not polling.done(),
         )
         await web.serve(app, sockets, stop)
@@ -228,7 +232,7 @@ def _demo(options: argparse.Namespace) -> int:
             f"The counts change as you watch. Ctrl-C ends it.",
             flush=True,
         )
-        asyncio.run(_poll_and_serve(config, sockets))
+        asyncio.run(_poll_and_serve(config, sockets, show_backups=True))
     return 0
 
 
@@ -280,6 +284,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         default="/metrics",
         help="where the metrics are (default: /metrics)",
+    )
+    serve.add_argument(
+        "--web.show-backups",
+        dest="show_backups",
+        action="store_true",
+        help="show failed backups, with ids and messages, on the status page and as JSON, to whoever can open these",
     )
     _add_logging(serve)
 

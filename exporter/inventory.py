@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from exporter.backups import Backup, Studio, label
+from exporter.pages import duration_in_words
 from exporter.sources import Deadline, Listing, PollError
 from exporter.status import Target
 
@@ -118,7 +119,7 @@ def as_json(rows: Sequence[Row], now: float) -> str:
 def _cells(row: Row, now: float) -> tuple[str, ...]:
     backup = row.backup
     created = "" if backup.created_at is None else f"{_moment(backup.created_at):%Y-%m-%d %H:%M:%S}"
-    age = "" if backup.created_at is None else age_in_words(now - backup.created_at)
+    age = "" if backup.created_at is None else duration_in_words(now - backup.created_at)
     state, code = label(backup.state), label(backup.status_code)
     cells = (row.studio.name, backup.id, backup.workstation, state, code, created, age, backup.message)
     # What came over the network must not steer the terminal.
@@ -143,14 +144,3 @@ def _members(row: Row, now: float) -> Iterator[tuple[str, Any]]:
 
 def _moment(unix_time: float) -> datetime:
     return datetime.fromtimestamp(unix_time, UTC)
-
-
-def age_in_words(seconds: float) -> str:
-    """Return an age in its two largest units: `3d 4h`, `5m 2s`; `0s` for what lies ahead."""
-    left = max(0, int(seconds))
-    parts: list[str] = []
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        number, left = divmod(left, size)
-        if number or (unit == "s" and not parts):
-            parts.append(f"{number}{unit}")
-    return " ".join(parts[:2])

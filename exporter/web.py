@@ -1,4 +1,4 @@
-"""HTTP: /metrics, a page with links, health and readiness.
+"""HTTP: /metrics, the status page, health and readiness.
 
 In go what writes the metrics and the poller's status, out comes an ASGI application and the server that runs it. No
 request reaches AWS.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import html
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import h11
@@ -19,10 +19,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from exporter import pages
 from exporter.metrics import exporter_version
 from exporter.status import Status
 
@@ -33,28 +34,7 @@ KEEP_ALIVE_SECONDS = 120
 #: What is left of the five seconds in which the process ends, once the server is told to.
 SHUTDOWN_TIMEOUT_SECONDS = 2
 _NO_CACHE = {"Cache-Control": "no-store"}
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Studio backup exporter</title>
-<style>
-body {{ font-family: system-ui, sans-serif; margin: 2rem auto; max-width: 44rem; padding: 0 1rem; line-height: 1.5; }}
-</style>
-</head>
-<body>
-<h1>Studio backup exporter</h1>
-<p>Version {version}. It counts the backups of {studios} in {targets}.</p>
-<ul>
-<li><a href="{metrics}">Metrics</a></li>
-<li><a href="/-/healthy">Health</a>: the poll loop runs</li>
-<li><a href="/-/ready">Readiness</a>: every studio has been polled once</li>
-</ul>
-</body>
-</html>
-"""
+_NOTHING_BUT_STYLE = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
 def create_app(
@@ -62,12 +42,13 @@ def create_app(
     status: Callable[[], Status],
     *,
     telemetry_path: str = "/metrics",
+    show_backups: bool = False,
     is_polling: Callable[[], bool] = lambda: True,
 ) -> Starlette:
     """Return the application.
 
     `render` returns the exposition and its content type, for an Accept header and the names wanted (none: all).
-    `is_polling` says whether the poll loop runs.
+    With `show_backups`, ids and messages of failed backups are shown. `is_polling` says whether the poll loop runs.
     """
 
     async def metrics(request: Request) -> Response:
@@ -78,15 +59,17 @@ def create_app(
         return Response(body, headers={"Content-Type": content_type})
 
     async def index(_: Request) -> Response:
-        known = status()
-        return HTMLResponse(
-            _PAGE.format(
-                version=html.escape(exporter_version()),
-                studios=_count(len(known.studios), "studio"),
-                targets=_count(len(known.targets), "target"),
-                metrics=html.escape(telemetry_path),
-            )
+        page = pages.status_page(
+            status(), time.time(), version=exporter_version(), telemetry_path=telemetry_path, show_backups=show_backups
         )
+        return HTMLResponse(page, headers=_NO_CACHE | {"Content-Security-Policy": _NOTHING_BUT_STYLE})
+
+    async def studios(_: Request) -> Response:
+        return JSONResponse(pages.studios(status()), headers=_NO_CACHE)
+
+    async def backups(request: Request) -> Response:
+        wanted = {name: request.query_params.get(name, "") for name in ("state", "studio")}
+        return JSONResponse(pages.backups(status(), **wanted), headers=_NO_CACHE)
 
     async def healthy(_: Request) -> Response:
         if is_polling():
@@ -104,15 +87,13 @@ def create_app(
             Route(telemetry_path, metrics),
             Route("/-/healthy", healthy),
             Route("/-/ready", ready),
+            Route("/api/v1/studios", studios),
+            *([Route("/api/v1/backups", backups)] if show_backups else []),
         ],
         middleware=[Middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)],
     )
     app.router.redirect_slashes = False  # /metrics/ is no path of ours
     return app
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def listen(address: str) -> socket.socket:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import gzip
 import http.client
+import json
+import re
 import socket
 import threading
 import time
@@ -20,24 +22,25 @@ from exporter.aws.account import ApiCalls
 from exporter.backups import Studio
 from exporter.metrics import ConfigStatus, StudioBackupCollector, new_registry, render
 from exporter.poller import Poller
-from exporter.sources import Page
-from tests.fakes import FakeSource, backup, listing, target
+from exporter.sources import Page, Reason
+from tests.fakes import FakeSource, backup, failing, listing, target
 from tests.waiting import wait_until
 
 
 class Served:
     """An exporter of one fake source, behind a real server."""
 
-    def __init__(self, telemetry_path: str = "/metrics") -> None:
+    def __init__(self, telemetry_path: str = "/metrics", *, show_backups: bool = False) -> None:
         self.is_polling = True
-        source = FakeSource(listing(Studio("id-1", "aurora")))
-        source.pages = [Page([backup(studio="id-1")])]
-        self.poller = Poller([target(source)], max_concurrent_polls=1)
+        self.source = FakeSource(listing(Studio("id-1", "aurora")))
+        self.source.pages = [Page([backup(studio="id-1")])]
+        self.poller = Poller([target(self.source)], max_concurrent_polls=1)
         registry = new_registry(StudioBackupCollector(self.poller.status, ApiCalls(), lambda: ConfigStatus(True, 1.0)))
         self.app = web.create_app(
             partial(render, registry),
             self.poller.status,
             telemetry_path=telemetry_path,
+            show_backups=show_backups,
             is_polling=lambda: self.is_polling,
         )
         self.listener = web.listen("127.0.0.1:0")
@@ -106,13 +109,46 @@ def test_some_metrics_can_be_asked_for(served: Served) -> None:
     }
 
 
-def test_the_page_links_to_what_there_is(served: Served) -> None:
+def test_the_page_tells_of_studios_and_links_to_what_there_is(served: Served) -> None:
     answer, body = served.ask("/")
     assert answer.headers["content-type"].startswith("text/html")
-    assert b"1 studio in 1 target" in body
-    for path in ("/metrics", "/-/healthy", "/-/ready"):
-        assert f'href="{path}"'.encode() in body
-        assert served.ask(path)[0].status == 200
+    assert b"<h3>aurora</h3>" in body
+    assert b"<li><b>1</b> READY</li>" in body
+    assert b"<script" not in body
+    paths = re.findall(r'href="([^"]+)"', body.decode())
+    assert paths == ["/metrics", "/-/healthy", "/-/ready", "/api/v1/studios"]
+    assert {served.ask(path)[0].status for path in paths} == {200}
+    assert served.ask("/api/v1/backups")[0].status == 404
+
+
+def test_failed_backups_are_shown_where_it_is_allowed() -> None:
+    served = Served(show_backups=True)
+    evil = backup("<b>", "id-1", state="CREATE_FAILED", status_code="error", message="<script>alert(1)</script>")
+    served.source.pages = [Page([backup(studio="id-1"), evil])]
+    with served.running():
+        served.poll()
+        page = served.ask("/")[1].decode()
+        assert "&lt;script&gt;alert(1)" in page
+        assert "<script" not in page
+        [told] = json.loads(served.ask("/api/v1/backups?state=CREATE_FAILED&studio=aurora")[1])
+        assert (told["id"], told["workstation"], told["status_code"]) == ("<b>", "ws-1", "error")
+        assert json.loads(served.ask("/api/v1/backups?state=START_FAILED")[1]) == []
+        assert json.loads(served.ask("/api/v1/backups?studio=other")[1]) == []
+    with Served().running() as closed:
+        closed.poll()
+        assert b"ws-1" not in closed.ask("/")[1]
+
+
+def test_a_failed_poll_is_told_in_words() -> None:
+    with Served().running() as served:
+        served.poll()
+        served.source.on_read = failing(Reason.ACCESS_DENIED)
+        served.poll()
+        page = served.ask("/")[1].decode()
+        assert "The last poll failed: access_denied" in page
+        assert Reason.ACCESS_DENIED.advice in page
+        [studio] = json.loads(served.ask("/api/v1/studios")[1])
+        assert (studio["up"], studio["error"]["reason"], studio["states"]) == (False, "access_denied", {"READY": 1})
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready"])

@@ -36,6 +36,24 @@ class Reason(StrEnum):
     CREDENTIALS = "credentials"
     OTHER = "other"
 
+    @property
+    def advice(self) -> str:
+        """What to do about it, in a sentence."""
+        return _ADVICE[self]
+
+
+_ADVICE = {
+    Reason.THROTTLED: "There are too many requests for the API: lengthen poll_interval, or have the quota raised.",
+    Reason.ACCESS_DENIED: "The identity may not read this: see the IAM policy in the documentation.",
+    Reason.NOT_FOUND: "There is no such thing: see whether the id, the region and the account are right.",
+    Reason.TIMEOUT: "No complete answer came in time: see whether the endpoint can be reached, and how slow it is.",
+    Reason.CONNECTION: "There was no connection: see DNS, proxy, firewall and CA bundle.",
+    Reason.SERVER_ERROR: "The far side failed: wait, and see whether AWS tells of trouble.",
+    Reason.BAD_RESPONSE: "This is not what the API answers: see what stands between, a proxy perhaps.",
+    Reason.CREDENTIALS: "There are no valid credentials: see the environment, the profile and the role's trust policy.",
+    Reason.OTHER: "See the message.",
+}
+
 
 class PollError(Exception):
     """A listing, or a discovery, that could not be read to its end.
