@@ -254,6 +254,7 @@ def test_open_connections_do_not_keep_the_server_from_ending() -> None:
 def test_addresses_to_listen_on(address: str, family: socket.AddressFamily | None) -> None:
     with web.listen(address) as listener:
         assert family is None or listener.family == family
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)  # or answers wait for acknowledgements
 
 
 @pytest.mark.parametrize("address", ["", "10420", "127.0.0.1", "host:port", "127.0.0.1:70000", "127.0.0.1:-1", "unix"])
