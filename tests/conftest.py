@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's affair: timings are not tested.
+settings.register_profile("plain", deadline=None)
+settings.load_profile("plain")
 
 
 @pytest.fixture(autouse=True)
