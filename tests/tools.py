@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 
 #: Where tools that are built from source for the tests are put.
-BUILT = Path(__file__).parent / "tools" / "bin"
+BUILT = Path(__file__).parent / "gotools" / "bin"
 
 
 def tool(name: str, how_to_get: str) -> Path:
