@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint fmt clean
+.PHONY: demo test lint fmt bench clean
 
 demo: .venv/installed  ## simulator and exporter in one process
 	@exec $(BIN)/studio-backup-exporter demo
@@ -18,6 +18,9 @@ lint: .venv/installed-test
 fmt: .venv/installed-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: .venv/installed-test
+	$(BIN)/python -m tests.bench.reading
 
 clean:
 	rm -rf .venv .venv-contract build dist *.egg-info

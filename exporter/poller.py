@@ -373,4 +373,12 @@ def _tell(listing: Listing, failure: PollError | None, before: Reason | None) ->
 
 
 def _log_failure(event: str, error: PollError, **who: str) -> None:
-    log.warning(event, **who, reason=str(error.reason), code=error.code, request_id=error.request_id, error=str(error))
+    log.warning(
+        event,
+        **who,
+        reason=str(error.reason),
+        code=error.code,
+        request_id=error.request_id,
+        error=str(error),
+        advice=error.reason.advice,
+    )

@@ -17,11 +17,18 @@ BUILT = Path(__file__).parent / "gotools" / "bin"
 
 
 def tool(name: str, how_to_get: str) -> Path:
-    """Return the path of a program: one that was built for the tests, else one that is installed."""
-    found = shutil.which(name, path=f"{BUILT}{os.pathsep}{os.environ.get('PATH', '')}")
+    """Return the path of an installed program."""
+    found = shutil.which(name)
     if found is None:
         missing(f"{name} is not installed: {how_to_get}")
     return Path(found)
+
+
+def built(name: str) -> Path:
+    """Return the path of a program that was built for the tests: one newer than the distribution's."""
+    if not (BUILT / name).exists():
+        missing(f"{name} is not built: tests/gotools/build.sh does it, with Go")
+    return BUILT / name
 
 
 def missing(what: str) -> NoReturn:

@@ -116,12 +116,9 @@ def answers(url: str) -> bool:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Stack]:
+def running(folder: Path, prometheus: Path) -> Iterator[Stack]:
     """Run all of it, with its files in a folder; it answers when this begins and has ended when this is left."""
-    prometheus, alertmanager = (
-        tool("prometheus", "Debian's package `prometheus` has it"),
-        tool("prometheus-alertmanager", "Debian's package of that name has it"),
-    )
+    alertmanager = tool("prometheus-alertmanager", "Debian's package of that name has it")
     fleet = HandMadeFleet()
     ports = {name: free_port() for name in ("exporter", "prometheus", "alertmanager")}
     (folder / "rules.yml").write_text(hurried(RULES.read_text(encoding="utf-8")))

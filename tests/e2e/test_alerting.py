@@ -9,15 +9,18 @@ from typing import Any
 import pytest
 
 from tests.e2e.stack import ROOT, Stack, running
+from tests.tools import built, tool
 from tests.waiting import wait_until
 
 #: What is empty here, since nothing is throttled, and no data so old that they were withdrawn.
 EMPTY = {"API error and throttling ratio B", "Oldest data B"}
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running(tmp_path_factory.mktemp("stack")) as made:
+@pytest.fixture(scope="module", params=["the distribution's Prometheus", "a current Prometheus"])
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    current = request.param == "a current Prometheus"
+    prometheus = built("prometheus") if current else tool("prometheus", "Debian's package `prometheus` has it")
+    with running(tmp_path_factory.mktemp("stack"), prometheus) as made:
         for number in range(3):
             made.fleet.put(f"b-{number}", "READY", "STREAMING_SESSION_READY", session=f"s-{number}")
         made.fleet.put("b-3", "CREATE_IN_PROGRESS", "STREAMING_SESSION_CREATE_IN_PROGRESS", age=5)
