@@ -18,6 +18,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import msgspec
+import structlog
+
 from exporter import inventory, logs, simulator, web
 from exporter.aws.account import ApiCalls
 from exporter.backups import STATES
@@ -34,6 +37,8 @@ from exporter.poller import Poller
 from exporter.targets import build
 
 _DEFAULT_ADDRESS = ":10420"
+
+log = structlog.get_logger(__name__)
 
 
 class UsageError(Exception):
@@ -67,21 +72,49 @@ def _serve(options: argparse.Namespace) -> int:
         )
     sockets = _listen(options.listen_addresses or [_DEFAULT_ADDRESS])
     asyncio.run(
-        _poll_and_serve(config, sockets, telemetry_path=options.telemetry_path, show_backups=options.show_backups)
+        _poll_and_serve(
+            options.config_file,
+            config,
+            sockets,
+            telemetry_path=options.telemetry_path,
+            show_backups=options.show_backups,
+            enable_lifecycle=options.enable_lifecycle,
+        )
     )
     return 0
 
 
 async def _poll_and_serve(
-    config: Config, sockets: Sequence[socket.socket], *, telemetry_path: str = "/metrics", show_backups: bool
+    file: Path,
+    config: Config,
+    sockets: Sequence[socket.socket],
+    *,
+    telemetry_path: str = "/metrics",
+    show_backups: bool = False,
+    enable_lifecycle: bool = False,
 ) -> None:
-    """Poll and answer until SIGTERM or SIGINT."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    """Poll and answer until SIGTERM or SIGINT; SIGHUP loads the configuration anew."""
     calls = ApiCalls()
     poller = Poller(build(config, calls), max_concurrent_polls=config.max_concurrent_polls)
     loaded = ConfigStatus(successful=True, success_timestamp_seconds=time.time())
+
+    def reload() -> str:
+        nonlocal loaded
+        try:
+            fresh = load(file)
+        except ConfigError as error:
+            loaded = msgspec.structs.replace(loaded, successful=False)
+            log.error("reload refused; the configuration from before stays", error=str(error))
+            return str(error)
+        poller.reconfigure(build(fresh, calls), max_concurrent_polls=fresh.max_concurrent_polls)
+        loaded = ConfigStatus(successful=True, success_timestamp_seconds=time.time())
+        log.info("configuration reloaded", targets=len(fresh.targets))
+        return ""
+
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     registry = new_registry(StudioBackupCollector(poller.status, calls, lambda: loaded))
     async with asyncio.TaskGroup() as group:
         polling = group.create_task(poller.run(), name="poller")
@@ -90,6 +123,7 @@ async def _poll_and_serve(
             poller.status,
             telemetry_path=telemetry_path,
             show_backups=show_backups,
+            reload=reload if enable_lifecycle else None,
             is_polling=lambda: not polling.done(),
         )
         await web.serve(app, sockets, stop)
@@ -232,7 +266,7 @@ def _demo(options: argparse.Namespace) -> int:
             f"The counts change as you watch. Ctrl-C ends it.",
             flush=True,
         )
-        asyncio.run(_poll_and_serve(config, sockets, show_backups=True))
+        asyncio.run(_poll_and_serve(file, config, sockets, show_backups=True))
     return 0
 
 
@@ -274,7 +308,7 @@ def _parser() -> argparse.ArgumentParser:
         _serve,
         "poll for ever and answer scrapes: what a service runs",
         "Polls every studio at its interval and answers scrapes on /metrics. It starts, and answers, though AWS cannot "
-        "be reached. SIGTERM and SIGINT end it within five seconds.",
+        "be reached. SIGTERM and SIGINT end it within five seconds; SIGHUP loads the configuration anew.",
     )
     _add_config_file(serve)
     _add_listen_address(serve, _DEFAULT_ADDRESS)
@@ -290,6 +324,12 @@ def _parser() -> argparse.ArgumentParser:
         dest="show_backups",
         action="store_true",
         help="show failed backups, with ids and messages, on the status page and as JSON, to whoever can open these",
+    )
+    serve.add_argument(
+        "--web.enable-lifecycle",
+        dest="enable_lifecycle",
+        action="store_true",
+        help="reload the configuration on POST /-/reload too, not on SIGHUP alone",
     )
     _add_logging(serve)
 

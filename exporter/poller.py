@@ -54,8 +54,9 @@ class Poller:
         self._wall_clock = wall_clock
         self._clock = clock
         self._started = clock()
-        self._lanes = (asyncio.Semaphore(max_concurrent_polls), asyncio.Semaphore(max_concurrent_polls))
-        self._targets = {target.name: TargetStatus(target) for target in targets}
+        self._group: asyncio.TaskGroup | None = None
+        self._followers: list[asyncio.Task[None]] = []
+        self._targets: dict[str, TargetStatus] = {}
         self._listings: dict[ListingId, Listing] = {}
         #: Which studios each listing is for, known beforehand or found in it.
         self._claims: dict[ListingId, set[str]] = {}
@@ -70,6 +71,7 @@ class Poller:
         self._in_progress = 0
         self._lateness = 0.0
         self._ready = False
+        self.reconfigure(targets, max_concurrent_polls=max_concurrent_polls)
 
     # What is known
 
@@ -110,9 +112,33 @@ class Poller:
 
     async def run(self) -> None:
         """Poll until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for status in self._targets.values():
-                group.create_task(self._follow(status.target), name=f"target {status.target.name}")
+        async with asyncio.TaskGroup() as self._group:
+            self._follow_all()
+            await asyncio.get_running_loop().create_future()
+
+    def reconfigure(self, targets: Sequence[Target], *, max_concurrent_polls: int) -> None:
+        """Poll other targets from now on.
+
+        Studios of targets that are gone go at once, those that a target no longer has go with its next discovery, which
+        begins now; all others keep their counts and counters. Polls in flight are given up, and begun anew.
+        """
+        for follower in self._followers:
+            follower.cancel()
+        before = self._targets
+        self._targets = {
+            target.name: msgspec.structs.replace(before.get(target.name) or TargetStatus(target), target=target)
+            for target in targets
+        }
+        self._lanes = (asyncio.Semaphore(max_concurrent_polls), asyncio.Semaphore(max_concurrent_polls))
+        for listing_id in [id for id in self._listings if id[0] not in self._targets]:
+            self._drop(listing_id)
+        self._settle_owners()
+        if self._group is not None:
+            self._follow_all()
+
+    def _follow_all(self) -> None:
+        assert self._group is not None  # noqa: S101  # its callers looked
+        self._followers = [self._group.create_task(self._follow(each.target)) for each in self._targets.values()]
 
     async def sweep(self) -> None:
         """Discover and poll everything once."""

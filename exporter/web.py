@@ -43,12 +43,15 @@ def create_app(
     *,
     telemetry_path: str = "/metrics",
     show_backups: bool = False,
+    reload: Callable[[], str] | None = None,
     is_polling: Callable[[], bool] = lambda: True,
 ) -> Starlette:
     """Return the application.
 
     `render` returns the exposition and its content type, for an Accept header and the names wanted (none: all).
-    With `show_backups`, ids and messages of failed backups are shown. `is_polling` says whether the poll loop runs.
+    With `show_backups`, ids and messages of failed backups are shown. `reload` loads the configuration anew and returns
+    why it could not, "" if it could; None: whoever asks for it finds nothing. `is_polling` says whether the poll loop
+    runs.
     """
 
     async def metrics(request: Request) -> Response:
@@ -81,6 +84,12 @@ def create_app(
             return PlainTextResponse("Ready: every studio has been polled.\n", headers=_NO_CACHE)
         return PlainTextResponse("Not ready: first polls are under way.\n", 503, _NO_CACHE)
 
+    async def reload_configuration(_: Request) -> Response:
+        refusal = reload() if reload is not None else ""
+        if refusal:
+            return PlainTextResponse(f"{refusal}\n", 500, _NO_CACHE)
+        return PlainTextResponse("The configuration is reloaded.\n", headers=_NO_CACHE)
+
     app = Starlette(
         routes=[
             Route("/", index),
@@ -89,6 +98,7 @@ def create_app(
             Route("/-/ready", ready),
             Route("/api/v1/studios", studios),
             *([Route("/api/v1/backups", backups)] if show_backups else []),
+            *([Route("/-/reload", reload_configuration, methods=["POST"])] if reload is not None else []),
         ],
         middleware=[Middleware(GZipMiddleware, minimum_size=1000, compresslevel=6)],
     )

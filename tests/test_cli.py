@@ -58,10 +58,10 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def get(port: int, path: str = "/metrics") -> tuple[int, str]:
+def get(port: int, path: str = "/metrics", method: str = "GET") -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request("GET", path)
+        connection.request(method, path)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
     finally:
@@ -375,6 +375,36 @@ def test_serve_starts_and_answers_though_nothing_can_be_reached(tmp_path: Path) 
         assert get(port, "/-/healthy")[0] == 200
         process.terminate()
         assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize("by", ["signal", "request"])
+def test_a_reload_takes_a_good_file_and_refuses_a_bad_one(tmp_path: Path, simulated: str, by: str) -> None:
+    port = free_port()
+    good = f"targets:\n  - {{name: NAME, aws_region: us-west-2, endpoint_url: '{simulated}'}}\n"
+    file = write(tmp_path, good.replace("NAME", "before"))
+    options = ["--web.enable-lifecycle"] if by == "request" else []
+    gauge = "studio_backup_exporter_config_last_reload_successful"
+    with started("serve", f"--config.file={file}", f"--web.listen-address=127.0.0.1:{port}", *options) as process:
+
+        def reload() -> tuple[int, str]:
+            if by == "request":
+                return get(port, "/-/reload", "POST")
+            process.send_signal(signal.SIGHUP)
+            return 0, ""
+
+        wait_for(port, "/-/ready", "Ready")
+        write(tmp_path, good.replace("NAME", "after"))
+        assert reload()[0] in (0, 200)
+        wait_for(port, "/metrics", 'target="after"} 3.0', f"{gauge} 1.0")
+        write(tmp_path, "targets: [{aws_regoin: us-west-2}]\n")
+        status, body = reload()
+        assert (status, "did you mean aws_region?" in body) in ((0, False), (500, True))
+        body = wait_for(port, "/metrics", f"{gauge} 0.0")
+        assert 'target="after"} 3.0' in body
+        assert get(port, "/-/reload", "POST")[0] == (500 if by == "request" else 404)
+        process.terminate()
+        assert process.wait(10) == 0
+        assert "did you mean aws_region?" in process.communicate()[1]
 
 
 def test_logs_are_json_if_asked_for(tmp_path: Path) -> None:

@@ -375,3 +375,57 @@ def test_a_listing_that_goes_while_it_is_polled_leaves_nothing() -> None:
         polling.cancel()
 
     asyncio.run(run())
+
+
+def test_other_targets_can_be_polled_from_now_on() -> None:
+    async def run() -> None:
+        stays, goes, comes = FakeSource(listing(ONE)), FakeSource(listing(TWO, target="goes")), FakeSource()
+        comes.shown = [listing(THREE, target="comes")]
+        for source in (stays, goes, comes):
+            source.pages = [Page()]
+        made = poller(target(stays), target(goes, "goes"))
+        polling = asyncio.create_task(made.run())
+        await until(lambda: known(made).keys() == {"one", "two"})
+        made.reconfigure([target(stays), target(comes, "comes")], max_concurrent_polls=1)
+        assert known(made).keys() == {"one"}  # what is gone is gone at once
+        await until(lambda: known(made).keys() == {"one", "three"})
+        await until(lambda: known(made)["one"].polls == 2)  # and counters go on
+        assert [status.target.name for status in made.status().targets] == ["main", "comes"]
+        polling.cancel()
+
+    asyncio.run(run())
+
+
+def test_a_poll_in_flight_is_given_up_when_targets_change_and_its_listing_waits_for_it() -> None:
+    async def run() -> None:
+        hanging = Hanging()
+        old, new = FakeSource(listing(ONE)), FakeSource(listing(ONE))
+        old.on_read = hanging
+        new.pages = [Page([backup("a")])]
+        made = poller(target(old))
+        polling = asyncio.create_task(made.run())
+        await until(lambda: old.reads)
+        made.reconfigure([target(new)], max_concurrent_polls=4)
+        await until(lambda: made.status().abandoned_polls == 1)
+        assert made.status().polls_in_progress == 0
+        assert new.reads == []
+        hanging.released.set()
+        await until(lambda: known(made))
+        assert counts(known(made)["one"]) == {("READY", "completed"): 1}
+        assert (old.reads, new.reads) == ([ONE.id], [ONE.id])
+        polling.cancel()
+
+    asyncio.run(run())
+
+
+def test_a_studio_that_a_changed_target_no_longer_names_goes_with_its_discovery() -> None:
+    async def run() -> None:
+        both, one = FakeSource(listing(ONE), listing(TWO)), FakeSource(listing(ONE))
+        made = poller(target(both))
+        polling = asyncio.create_task(made.run())
+        await until(lambda: len(known(made)) == 2)
+        made.reconfigure([target(one)], max_concurrent_polls=4)
+        await until(lambda: known(made).keys() == {"one"})
+        polling.cancel()
+
+    asyncio.run(run())
