@@ -13,18 +13,24 @@ import difflib
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
 
-#: Prometheus's own grammar (model.ParseDuration): each unit once at most, from the largest to the smallest.
-_DURATION = re.compile(
-    r"(?:([0-9]+)y)?(?:([0-9]+)w)?(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?(?:([0-9]+)ms)?"
-)
 _UNITS_MILLISECONDS = {
     "y": 365 * 86_400_000,
     "w": 7 * 86_400_000,
@@ -34,10 +40,16 @@ _UNITS_MILLISECONDS = {
     "s": 1000,
     "ms": 1,
 }
+#: Prometheus's own grammar (model.ParseDuration): each unit once at most, from the largest to the smallest.
+_DURATION = re.compile("".join(rf"(?:([0-9]{{1,12}}){unit})?" for unit in _UNITS_MILLISECONDS))
 _LONGEST_SECONDS = 365 * 86_400
 #: Anchors may stand for a part many times over; no honest file has so many nodes, or nests so deep.
 _MOST_NODES = 100_000
 _DEEPEST = 20
+#: EC2's requests are shared with everything else in the account and region, and snapshots are made by the hour.
+_EBS_POLL_INTERVAL_SECONDS = 300.0
+#: ListBackupJobs tells of the last 30 days.
+_LONGEST_JOBS_SINCE_SECONDS = 30 * 86_400
 _SECRET = re.compile(r"secret|password|access_key|token|credential", re.IGNORECASE)
 
 Location = tuple[str | int, ...]
@@ -134,6 +146,13 @@ def _shaped(pattern: str, example: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _jobs_since(value: object) -> float:
+    seconds = parse_duration(value)
+    if seconds > _LONGEST_JOBS_SINCE_SECONDS:
+        raise ValueError("must be no more than 30d: AWS Backup lists no older jobs")
+    return seconds
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Regex = Annotated[re.Pattern[str], BeforeValidator(_pattern)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024), BeforeValidator(_printable)]
@@ -143,6 +162,11 @@ RoleArn = Annotated[
     str, _shaped(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}", "arn:aws:iam::111122223333:role/backups")
 ]
 Url = Annotated[str, BeforeValidator(_url)]
+#: What AWS allows for the key and the value of a tag.
+TagKey = Annotated[str, StringConstraints(min_length=1, max_length=128), BeforeValidator(_printable)]
+TagValue = Annotated[str, StringConstraints(min_length=1, max_length=256), BeforeValidator(_printable)]
+VaultName = Annotated[str, _shaped(r"[a-zA-Z0-9_-]{2,50}", "studio-vault")]
+ResourceType = Annotated[str, _shaped(r"[a-zA-Z0-9 _.-]{1,50}", "EC2")]
 
 
 class _Model(BaseModel):
@@ -156,18 +180,28 @@ class NamedStudio(_Model):
     name: Name | None = None
 
 
-class NimbleTarget(_Model):
-    """Studios of Amazon Nimble Studio in one region, seen with one identity. Times are in seconds."""
+class _Target(_Model):
+    """What the targets of every source have: where, how often, and with which identity. Times are in seconds."""
 
-    #: The keys that name credentials and the endpoint are those of every source.
     name: Name | None = None
-    source: Literal["nimble"] = "nimble"
+    source: str
     aws_region: Region
     poll_interval: Duration | None = None
     profile: Text | None = None
     role_arn: RoleArn | None = None
     external_id: Text | None = None
     endpoint_url: Url | None = None
+
+    @property
+    def label(self) -> str:
+        """The `target` label."""
+        return self.name or f"{self.source}-{self.aws_region}"
+
+
+class NimbleTarget(_Target):
+    """Studios of Amazon Nimble Studio in one region, seen with one identity."""
+
+    source: Literal["nimble"] = "nimble"
     studios: (
         Annotated[tuple[Annotated[NamedStudio, BeforeValidator(_studio_entry)], ...], Field(strict=False)] | None
     ) = None
@@ -175,10 +209,45 @@ class NimbleTarget(_Model):
     exclude: Annotated[tuple[Regex, ...], Field(strict=False)] = ()
     owned_by: Text | None = None
 
-    @property
-    def label(self) -> str:
-        """The `target` label."""
-        return self.name or f"{self.source}-{self.aws_region}"
+
+class EbsTarget(_Target):
+    """The EBS snapshots of one account in one region. `studios` are values of the tag `studio_tag`."""
+
+    source: Literal["ebs"]
+    studio_tag: TagKey = "Studio"
+    workstation_tag: TagKey | None = None
+    studios: Annotated[tuple[TagValue, ...], Field(strict=False)] | None = None
+
+
+class AwsBackupTarget(_Target):
+    """The vaults of AWS Backup of one account in one region. `studios` are names of vaults."""
+
+    source: Literal["aws_backup"]
+    studios: Annotated[tuple[VaultName, ...], Field(strict=False)] | None = None
+    include: Annotated[tuple[Regex, ...], Field(strict=False)] = ()
+    exclude: Annotated[tuple[Regex, ...], Field(strict=False)] = ()
+    jobs_since: Annotated[float, BeforeValidator(_jobs_since)] = 7 * 86_400.0
+    resource_types: Annotated[tuple[ResourceType, ...], Field(strict=False, min_length=1)] = ("EC2", "EBS")
+
+
+_DEFAULT_SOURCE = "nimble"
+_TARGETS: Mapping[str, type[_Target]] = MappingProxyType(
+    {"nimble": NimbleTarget, "ebs": EbsTarget, "aws_backup": AwsBackupTarget}
+)
+
+
+def _source(target: object) -> str:
+    """Return the source of a target ; where the file names none that there is, the default, which refuses it."""
+    source = target.get("source") if isinstance(target, Mapping) else None
+    return source if isinstance(source, str) and source in _TARGETS else _DEFAULT_SOURCE
+
+
+AnyTarget = Annotated[
+    Annotated[NimbleTarget, Tag("nimble")]
+    | Annotated[EbsTarget, Tag("ebs")]
+    | Annotated[AwsBackupTarget, Tag("aws_backup")],
+    Discriminator(_source),
+]
 
 
 class Times(NamedTuple):
@@ -198,6 +267,11 @@ def _times(poll_interval: float, poll_timeout: float | None, stale_after: float 
     return Times(poll_interval, poll_timeout or min(30, poll_interval), stale_after or max(300, 5 * poll_interval))
 
 
+def _general_interval(source: str, poll_interval: float) -> float:
+    """Return how often a target is polled that says nothing of it itself (seconds)."""
+    return max(poll_interval, _EBS_POLL_INTERVAL_SECONDS) if source == "ebs" else poll_interval
+
+
 class Config(_Model):
     """The whole configuration. Times are in seconds."""
 
@@ -206,11 +280,12 @@ class Config(_Model):
     stale_after: Duration | None = None
     discovery_interval: Duration = 600.0
     max_concurrent_polls: Annotated[int, Field(ge=1, le=1000)] = 8
-    targets: Annotated[tuple[NimbleTarget, ...], Field(strict=False)]
+    targets: Annotated[tuple[AnyTarget, ...], Field(strict=False)]
 
-    def times(self, target: NimbleTarget) -> Times:
+    def times(self, target: _Target) -> Times:
         """Return the times that hold for a target."""
-        return _times(target.poll_interval or self.poll_interval, self.poll_timeout, self.stale_after)
+        interval = target.poll_interval or _general_interval(target.source, self.poll_interval)
+        return _times(interval, self.poll_timeout, self.stale_after)
 
 
 def load(file: Path) -> Config:
@@ -316,9 +391,12 @@ def _where(location: Location) -> str:
 def _problem(details: ErrorDetails, document: _Document) -> Problem:
     """Return one of pydantic's findings in our own words."""
     location: Location = details["loc"]
+    if location[:1] == ("targets",):  # after a target's number, pydantic names which of the models it took it for
+        location = location[:2] + location[3:]
     what = {
         "missing": "is required",
-        "extra_forbidden": _unknown_key(location),
+        "literal_error": f"must be one of {', '.join(_TARGETS)}",
+        "too_short": "must not be empty",
         "value_error": str(details.get("ctx", {}).get("error", "")),
         "string_type": "must be text (put it in quotes)",
         "string_too_short": "must not be empty",
@@ -326,20 +404,24 @@ def _problem(details: ErrorDetails, document: _Document) -> Problem:
         "int_type": "must be a whole number",
         "model_type": "must be a mapping",
     }.get(details["type"])
-    if details["type"] == "literal_error":
-        what = f"must be {details.get('ctx', {}).get('expected', '')}"
+    if details["type"] == "extra_forbidden":
+        what = _unknown_key(location, document)
     if what is None:  # "Input should be less than or equal to 1000"
         what = details["msg"].replace("Input should", "must").replace("String should", "must")
     return Problem(document.line(location), _where(location), what)
 
 
-def _unknown_key(location: Location) -> str:
+def _unknown_key(location: Location, document: _Document) -> str:
     key = str(location[-1]) if location else ""
     if _SECRET.search(key):
         return "has no place here: credentials come from the environment, a profile or a role, as boto3 finds them"
     model: type[BaseModel] = Config
     if len(location) > 2:
-        model = NamedStudio if "studios" in location[:-1] else NimbleTarget
+        source = _source(document.data["targets"][location[1]])
+        model = NamedStudio if "studios" in location[:-1] else _TARGETS[source]
+        others = [name for name, other in _TARGETS.items() if model is not NamedStudio and key in other.model_fields]
+        if others:
+            return f"is a key of the source {' and '.join(others)} only"
     near = difflib.get_close_matches(key, model.model_fields, 1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(model.model_fields)}"
     return f"is no key here ({hint})"
@@ -362,16 +444,18 @@ def _cross_checks(document: _Document) -> Iterator[Problem]:
         if items == []:
             yield Problem(document.line(where), _where(where), "must not be empty")
     yield from _doubled(document, [(where, _label(target)) for where, target in targets], _advice_on_names)
-    studios = [
-        ((*where, "studios", index), entry.get("id") if isinstance(entry, dict) else entry)
-        for where, target in targets
-        if isinstance(target.get("studios"), list)
-        for index, entry in enumerate(target["studios"])
-    ]
-    yield from _doubled(document, studios, lambda first: f"is named twice (first in line {first})")
+    # A tag's value or a vault's name may well be in two accounts, or regions; a Nimble studio's id is unique.
+    scopes: dict[Location, list[tuple[Location, object]]] = {}
+    for where, target in targets:
+        scope = scopes.setdefault(() if _source(target) == "nimble" else where, [])
+        named = target.get("studios")
+        for index, entry in enumerate(named if isinstance(named, list) else []):
+            scope.append(((*where, "studios", index), entry.get("id") if isinstance(entry, dict) else entry))
+    for studios in scopes.values():
+        yield from _doubled(document, studios, lambda first: f"is named twice (first in line {first})")
     for where, target in targets:
         for key in ("include", "exclude"):
-            if key in target and "studios" in target:
+            if key in target and "studios" in target and _source(target) != "ebs":
                 here = (*where, key)
                 yield Problem(
                     document.line(here), _where(here), "acts on discovered studios only, and studios names them"
@@ -411,7 +495,13 @@ def _check_times(document: _Document, targets: Sequence[tuple[Location, Mapping[
     try:
         general = (seconds(data, "poll_interval") or 60.0, seconds(data, "poll_timeout"), seconds(data, "stale_after"))
         each = [
-            (where, _times(seconds(target, "poll_interval") or general[0], *general[1:])) for where, target in targets
+            (
+                where,
+                _times(
+                    seconds(target, "poll_interval") or _general_interval(_source(target), general[0]), *general[1:]
+                ),
+            )
+            for where, target in targets
         ]
     except ValueError:
         return

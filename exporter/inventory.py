@@ -65,8 +65,13 @@ def walk(
         listings = [(target, listing) for target, some in zip(targets, found, strict=True) for listing in some]
         answers = executor.map(lambda each: attempt(each[0], each[1].key, partial(read, *each)), listings)
         rows = [row for answer in answers for row in answer]
-    owners: dict[str, Target] = {}
-    return [row for row in rows if owners.setdefault(row.studio.id, row.target) is row.target], failures
+    owners: dict[tuple[str, str, str], Target] = {}
+
+    def is_first(row: Row) -> bool:
+        key = (row.target.source.name, row.target.aws_region, row.studio.id)
+        return owners.setdefault(key, row.target) is row.target
+
+    return [row for row in rows if is_first(row)], failures
 
 
 def every_backup(target: Target, listing: Listing, deadline: Deadline) -> list[Row]:
@@ -83,7 +88,7 @@ def every_backup(target: Target, listing: Listing, deadline: Deadline) -> list[R
 def first_page(target: Target, listing: Listing, deadline: Deadline) -> list[Row]:
     """Read the first page that has to be read to know that the listing can be."""
     for page in target.source.read(listing, deadline):
-        if not page.studios:
+        if page.backups or not page.studios:
             break
     return []
 

@@ -34,6 +34,7 @@ T = TypeVar("T")
 
 
 ListingId = tuple[str, str]  # target's name, listing's key
+StudioKey = tuple[str, str, str]  # source, region, studio's id: a vault's name may stand in several regions
 
 
 class Poller:
@@ -61,8 +62,10 @@ class Poller:
         #: Which studios each listing is for, known beforehand or found in it.
         self._claims: dict[ListingId, set[str]] = {}
         #: Which listing each studio is counted by.
-        self._owners: dict[str, ListingId] = {}
-        self._studios: dict[str, StudioStatus] = {}
+        self._owners: dict[StudioKey, ListingId] = {}
+        self._studios: dict[StudioKey, StudioStatus] = {}
+        #: Why a listing that is to reveal its studios has revealed none: for it, reading is discovering.
+        self._unrevealed: dict[ListingId, PollError] = {}
         self._reasons: dict[ListingId, Reason | None] = {}
         self._due: dict[ListingId, float] = {}
         self._abandoned: dict[ListingId, asyncio.Future[None]] = {}
@@ -91,13 +94,22 @@ class Poller:
             )
         found = Counter(listing_id[0] for listing_id in self._owners.values())
         return Status(
-            targets=[msgspec.structs.replace(t, studios=found[name]) for name, t in self._targets.items()],
+            targets=[
+                msgspec.structs.replace(self._with_unrevealed(known), studios=found[name])
+                for name, known in self._targets.items()
+            ],
             studios=studios,
             polls_in_progress=self._in_progress,
             abandoned_polls=len(self._abandoned),
             lateness_seconds=self._lateness,
             ready=self._is_ready(now),
         )
+
+    def _with_unrevealed(self, known: TargetStatus) -> TargetStatus:
+        for listing_id, error in self._unrevealed.items():
+            if listing_id[0] == known.target.name:
+                return msgspec.structs.replace(known, up=False, error=error)
+        return known
 
     def _is_ready(self, now: float) -> bool:
         if not self._ready:
@@ -215,14 +227,19 @@ class Poller:
         self._settle_owners()
         for listing_id, listing in listings.items():
             for studio in listing.studios or ():
-                if studio.id in self._studios and self._owners[studio.id] == listing_id:
-                    self._studios[studio.id] = msgspec.structs.replace(self._studios[studio.id], studio=studio)
+                key = self._key(listing_id, studio.id)
+                if key in self._studios and self._owners[key] == listing_id:
+                    self._studios[key] = msgspec.structs.replace(self._studios[key], studio=studio)
         self._targets[target.name] = TargetStatus(target, up=True)
         return True
 
     def _drop(self, listing_id: ListingId) -> None:
-        for known in (self._listings, self._claims, self._reasons, self._due):
+        for known in (self._listings, self._claims, self._reasons, self._due, self._unrevealed):
             known.pop(listing_id, None)
+
+    def _key(self, listing_id: ListingId, studio_id: str) -> StudioKey:
+        target = self._targets[listing_id[0]].target
+        return target.source.name, target.aws_region, studio_id
 
     def _settle_owners(self) -> None:
         """Give each studio to the first listing that is for it, in the file's order; forget those that none is for."""
@@ -230,9 +247,9 @@ class Poller:
         self._owners.clear()
         for listing_id in sorted(self._claims, key=lambda listing_id: order[listing_id[0]]):
             for studio_id in self._claims[listing_id]:
-                self._owners.setdefault(studio_id, listing_id)
-        for studio_id in self._studios.keys() - self._owners.keys():
-            del self._studios[studio_id]
+                self._owners.setdefault(self._key(listing_id, studio_id), listing_id)
+        for key in self._studios.keys() - self._owners.keys():
+            del self._studios[key]
 
     def _is_polled(self, listing_id: ListingId) -> bool:
         """Say whether any of the listing's studios is counted by it; told once in the log where one is not."""
@@ -243,7 +260,7 @@ class Poller:
         return any(owned)
 
     def _is_owned(self, studio_id: str, listing_id: ListingId) -> bool:
-        owner = self._owners[studio_id]
+        owner = self._owners[self._key(listing_id, studio_id)]
         if owner == listing_id:
             return True
         if (listing_id, studio_id) not in self._shadowed:
@@ -262,7 +279,8 @@ class Poller:
         listing_id = (target.name, listing.key)
         deadline = Deadline(target.poll_timeout)
         studios = {studio.id: studio for studio in listing.studios or ()}
-        previous = {id: self._studios[id].census if id in self._studios else None for id in self._claims[listing_id]}
+        before = {id: self._studios.get(self._key(listing_id, id)) for id in self._claims[listing_id]}
+        previous = {id: known.census if known is not None else None for id, known in before.items()}
         begun = self._clock()
         censuses: Mapping[str, Census] = {}
         failure: PollError | None = None
@@ -278,10 +296,14 @@ class Poller:
         if not self._claims[listing_id].issuperset(studios.keys() | censuses.keys()):
             self._claims[listing_id].update(studios, censuses)
             self._settle_owners()
+        self._unrevealed.pop(listing_id, None)
+        if failure is not None and not self._claims[listing_id]:
+            self._unrevealed[listing_id] = failure
         now, wall_now = self._clock(), self._wall_clock()
         for studio_id in self._claims[listing_id]:
             if self._is_owned(studio_id, listing_id):
-                known = self._studios.get(studio_id) or StudioStatus(Studio(studio_id, studio_id), target, listing.key)
+                key = self._key(listing_id, studio_id)
+                known = self._studios.get(key) or StudioStatus(Studio(studio_id, studio_id), target, listing.key)
                 known = msgspec.structs.replace(
                     known,
                     studio=studios.get(studio_id, known.studio),
@@ -296,7 +318,7 @@ class Poller:
                     known = _failed(known, failure.reason)
                 elif studio_id in censuses:
                     known = _counted(known, censuses[studio_id], now, wall_now)
-                self._studios[studio_id] = known
+                self._studios[key] = known
 
     async def _in_thread(self, listing_id: ListingId, work: Callable[[], T], deadline: Deadline) -> T:
         """Run blocking work in a daemon thread; past the deadline its result is no longer waited for."""

@@ -6,10 +6,15 @@ from collections.abc import Sequence
 
 from exporter.aws import Api, Identity, Sessions
 from exporter.aws.account import ApiCalls
-from exporter.config import Config, NimbleTarget
+from exporter.config import AnyTarget, AwsBackupTarget, Config, EbsTarget
 from exporter.sources import Source
+from exporter.sources.aws_backup import AwsBackupSource
+from exporter.sources.ebs import EbsSource
 from exporter.sources.nimble import NimbleSource
 from exporter.status import Target
+
+#: What botocore calls the service that a source asks.
+_SERVICES = {NimbleSource.name: "nimble", EbsSource.name: "ec2", AwsBackupSource.name: "backup"}
 
 
 def build(config: Config, calls: ApiCalls) -> Sequence[Target]:
@@ -21,7 +26,7 @@ def build(config: Config, calls: ApiCalls) -> Sequence[Target]:
     return [
         Target(
             name=target.label,
-            source=_nimble(target, sessions, calls),
+            source=_source(target, sessions, calls),
             aws_region=target.aws_region,
             discovery_interval=config.discovery_interval,
             **config.times(target)._asdict(),
@@ -30,17 +35,33 @@ def build(config: Config, calls: ApiCalls) -> Sequence[Target]:
     ]
 
 
-def _nimble(target: NimbleTarget, sessions: Sessions, calls: ApiCalls) -> Source:
+def _source(target: AnyTarget, sessions: Sessions, calls: ApiCalls) -> Source:
     api = Api(
-        "nimble",
+        _SERVICES[target.source],
         sessions=sessions,
         calls=calls,
         identity=Identity(target.profile or "", target.role_arn or "", target.external_id or ""),
-        source=NimbleSource.name,
+        source=target.source,
         target=target.label,
         aws_region=target.aws_region,
         endpoint_url=target.endpoint_url,
     )
+    if isinstance(target, EbsTarget):
+        return EbsSource(
+            api,
+            studio_tag=target.studio_tag,
+            workstation_tag=target.workstation_tag,
+            studios=target.studios or (),
+        )
+    if isinstance(target, AwsBackupTarget):
+        return AwsBackupSource(
+            api,
+            vaults=target.studios or (),
+            include=target.include,
+            exclude=target.exclude,
+            jobs_since=target.jobs_since,
+            resource_types=target.resource_types,
+        )
     return NimbleSource(
         api,
         studios={studio.id: studio.name or "" for studio in target.studios or ()},

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from exporter.backups import Studio
@@ -429,3 +430,29 @@ def test_a_studio_that_a_changed_target_no_longer_names_goes_with_its_discovery(
         polling.cancel()
 
     asyncio.run(run())
+
+
+def test_the_same_id_in_two_regions_is_two_studios() -> None:
+    west, east = FakeSource(listing(ONE)), FakeSource(listing(ONE, target="east"))
+    west.pages, east.pages = [Page([backup("a")])], [Page([backup("b"), backup("c")])]
+    made = poller(target(west, "west"), msgspec.structs.replace(target(east, "east"), aws_region="us-east-1"))
+    asyncio.run(made.sweep())
+    assert {(s.target.aws_region, sum((counts(s) or {}).values())) for s in made.status().studios} == {
+        ("us-west-2", 1),
+        ("us-east-1", 2),
+    }
+
+
+def test_a_listing_that_reveals_its_studios_and_never_could_be_read_is_a_discovery_that_fails() -> None:
+    source = FakeSource(listing())
+    source.on_read = failing(Reason.ACCESS_DENIED)
+    made = poller(target(source))
+    sweep(made)
+    [status] = made.status().targets
+    assert (status.up, status.error and status.error.reason) == (False, Reason.ACCESS_DENIED)
+    source.on_read = lambda _listing, _deadline: iter([Page([backup("a")], [ONE])])
+    sweep(made)
+    assert made.status().targets[0].up
+    source.on_read = failing(Reason.ACCESS_DENIED)
+    assert not sweep(made)["one"].up
+    assert made.status().targets[0].up  # its studios are known, and tell of it themselves

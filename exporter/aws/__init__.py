@@ -150,8 +150,8 @@ class Api:
     def fetch(self, operation: str, deadline: Deadline, **parameters: Any) -> bytes:
         """As `call`, but return the body as it came.
 
-        For JSON services: botocore parses an HTML page, cut-off JSON or an empty object under status 200 as an empty
-        answer, and spends most of its time on timestamps.
+        For a listing: botocore parses an HTML page, cut-off JSON or an empty object under status 200 as an empty
+        answer, and spends most of its time on what nobody wants.
         """
         _, body = self._make(operation, deadline, parameters, undecoded=True)
         return body
@@ -170,6 +170,9 @@ class Api:
         except Exception as error:
             deadline.check()
             failure = poll_error(error)
+            if failure.reason is Reason.ACCESS_DENIED:
+                needed = f"{failure} (it takes the permission {self._service}:{operation})"
+                failure = PollError(failure.reason, needed, code=failure.code, request_id=failure.request_id)
             if failure.reason is Reason.CREDENTIALS:
                 self._sessions.forget(self._identity)
             raise failure from error

@@ -64,8 +64,8 @@ class Call:
         self._calls.sent(self._source, self._region, self._target, operation)
         self._sent_at = time.monotonic()
 
-    def before_parse(self, answer: dict[str, Any]) -> None:
-        """Take the body of a good answer out of botocore's hands."""
+    def before_parse(self, answer: dict[str, Any], nothing: bytes) -> None:
+        """Take the body of a good answer out of botocore's hands, and leave it `nothing`: what it can parse."""
         self._settle()
         headers, body = answer["headers"], answer["body"]
         self.problem = ""
@@ -78,7 +78,7 @@ class Call:
             except (OSError, EOFError, zlib.error) as error:
                 self.problem = f"the body is not gzip: {error}"
         if self._undecoded and answer["status_code"] < 300 and self._operation not in CREDENTIAL_OPERATIONS:
-            self.body, answer["body"] = body, b"{}"
+            self.body, answer["body"] = body, nothing
 
     def response_received(self, parsed: Mapping[str, Any] | None, error: Exception | None) -> None:
         """Count a try that failed, and remember whether it was throttled."""
@@ -139,9 +139,10 @@ def _on_before_send(event_name: str, **_: Any) -> None:
         _thread.call.before_send(event_name.rpartition(".")[2])
 
 
-def _on_before_parse(response_dict: dict[str, Any], **_: Any) -> None:
+def _on_before_parse(response_dict: dict[str, Any], operation_model: Any, **_: Any) -> None:
     if _thread.call is not None:
-        _thread.call.before_parse(response_dict)
+        speaks_json = "json" in operation_model.service_model.protocol
+        _thread.call.before_parse(response_dict, b"{}" if speaks_json else b"<nothing/>")
 
 
 def _on_response_received(parsed_response: Mapping[str, Any] | None, exception: Exception | None, **_: Any) -> None:

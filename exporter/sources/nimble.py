@@ -1,4 +1,4 @@
-"""Amazon Nimble Studio: its studios, its streaming-session backups, and the strict reading of its answers.
+"""Amazon Nimble Studio: its studios, and its streaming-session backups.
 
 AWS shut the service in October 2024; the API lives on in the simulator, and in the service model under models/, which
 teaches it to a botocore that has forgotten it. One listing is one studio's ListStreamingSessionBackups.
@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from exporter.aws import Api
 from exporter.backups import FAILED_STATES, STATES, Backup, Studio
 from exporter.sources import Deadline, Listing, Page, PollError, Reason, pages
+from exporter.sources.answers import account_of, decode, parse_timestamp, text
 
 #: The status codes that say what went wrong.
 ERROR_CODES = (
@@ -30,9 +30,6 @@ ERROR_CODES = (
     "NETWORK_INTERFACE_ERROR",
     "AMI_VALIDATION_ERROR",
 )
-_LATEST_UNIX_TIME = datetime.max.replace(tzinfo=UTC).timestamp()
-
-T = TypeVar("T")
 
 
 class _Backup(msgspec.Struct, gc=False):
@@ -65,11 +62,6 @@ class _Studios(msgspec.Struct):
 
 class _OneStudio(msgspec.Struct):
     studio: _Studio
-
-
-_DECODERS: Mapping[type, msgspec.json.Decoder[Any]] = {
-    shape: msgspec.json.Decoder(shape) for shape in (_Backups, _Studios, _OneStudio)
-}
 
 
 class NimbleSource:
@@ -176,52 +168,13 @@ class NimbleSource:
         return studio
 
 
-def decode(shape: type[T], body: bytes, operation: str) -> T:
-    """Return the answer's wanted members; raise a PollError (bad_response) unless it is just what it should be."""
-    try:
-        answer: T = _DECODERS[shape].decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise PollError(Reason.BAD_RESPONSE, f"{operation}: {error}", code=type(error).__name__) from None
-    return answer
-
-
-def account_of(arn: str) -> str:
-    """Return the account in an ARN (arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE), "" where there is none."""
-    parts = arn.split(":", 5)
-    return parts[4] if len(parts) == 6 else ""
-
-
-def parse_timestamp(value: Any) -> float | None:
-    """Return the Unix time in seconds of an ISO 8601 timestamp or of a number of seconds, None for anything else.
-
-    A timestamp without an offset is taken as UTC, as botocore does; one before 1970 is somebody's zero, not a time.
-    """
-    seconds: Any = value
-    if isinstance(value, str):
-        try:
-            moment = datetime.fromisoformat(value.upper())
-            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, OverflowError):
-            try:
-                seconds = float(value)
-            except ValueError:
-                return None
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        return None
-    return float(seconds) if 0 <= seconds <= _LATEST_UNIX_TIME else None  # NaN is neither
-
-
 def _backup(wire: _Backup, studio_id: str) -> Backup:
     return Backup(
-        _text(wire.backupId),
+        text(wire.backupId),
         studio_id,
-        _text(wire.sessionId),
+        text(wire.sessionId),
         wire.state,
         wire.statusCode,
         parse_timestamp(wire.createdAt),
-        _text(wire.statusMessage),
+        text(wire.statusMessage),
     )
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

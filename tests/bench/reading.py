@@ -1,6 +1,6 @@
 """How much a backup costs to read and count, against botocore's own parser: ratios of one run, for `make bench`.
 
-    python -m tests.bench.reading
+python -m tests.bench.reading
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from exporter.aws.clients import MODELS
 from exporter.backups import Tally
 from exporter.simulator import Fleet
 from exporter.simulator.api import _backup as wire
-from exporter.sources.nimble import NimbleSource, _backup, _Backups, decode
+from exporter.sources.answers import decode
+from exporter.sources.nimble import NimbleSource, _backup, _Backups
 
 NOW = 1.79e9
 PAGE_SIZE = 1000

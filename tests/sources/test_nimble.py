@@ -19,7 +19,8 @@ from exporter.aws import Api, Identity, Sessions
 from exporter.aws.account import ApiCalls
 from exporter.backups import Backup, Studio
 from exporter.sources import Deadline, Listing, PollError, Reason
-from exporter.sources.nimble import NimbleSource, account_of, parse_timestamp
+from exporter.sources.answers import account_of, parse_timestamp
+from exporter.sources.nimble import NimbleSource
 from tests.endpoint import Answer, Endpoint, Request, error, http, page
 
 STUDIO = "us-west-2:stid-EXAMPLE11111"
