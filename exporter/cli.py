@@ -219,9 +219,7 @@ def _simulate(options: argparse.Namespace) -> int:
     )
     [listener] = _listen([f"127.0.0.1:{options.port}"])
     host, port = listener.getsockname()
-    print(
-        f"A Nimble Studio API, made up, at http://{host}:{port} : the endpoint_url of a target, or of any AWS client."
-    )
+    print(f"Nimble Studio, EC2 and AWS Backup, made up, at http://{host}:{port} : the endpoint_url of a target.")
     print("Ctrl-C ends it.", flush=True)
 
     async def run() -> None:
@@ -238,9 +236,14 @@ _DEMO_CONFIG = """\
 poll_interval: 5s
 discovery_interval: 30s
 targets:
-  - name: demo
+  - {{name: nimble, source: nimble, aws_region: us-west-2, endpoint_url: "{url}"}}
+  - name: snapshots
+    source: ebs
     aws_region: us-west-2
-    endpoint_url: {url}
+    endpoint_url: "{url}"
+    workstation_tag: Workstation
+    poll_interval: 5s
+  - {{name: vaults, source: aws_backup, aws_region: us-west-2, endpoint_url: "{url}"}}
 """
 
 
@@ -259,10 +262,10 @@ def _demo(options: argparse.Namespace) -> int:
         file.write_text(_DEMO_CONFIG.format(url=url), encoding="utf-8")
         config = load(file)
         print(
-            f"Three studios that are made up, polled every five seconds:\n\n"
+            f"Three studios that are made up, as Nimble Studio, EBS and AWS Backup know them, polled every 5 s:\n\n"
             f"  http://{host}:{port}/          the exporter's page\n"
             f"  http://{host}:{port}/metrics   its metrics\n"
-            f"  {url}   the simulated Nimble Studio API (it wants signed requests)\n\n"
+            f"  {url}   the simulated APIs (they want signed requests)\n\n"
             f"The counts change as you watch. Ctrl-C ends it.",
             flush=True,
         )
@@ -383,10 +386,10 @@ def _parser() -> argparse.ArgumentParser:
     simulate = command(
         "simulate",
         _simulate,
-        "run a simulated Nimble Studio API",
-        "Answers on 127.0.0.1 as the Nimble Studio API did, for a made-up fleet that lives on the clock: sessions "
-        "stop, backups begin, become READY or fail. The same seed and time give the same answer. Requests must be "
-        "signed, with any credentials.",
+        "run simulated APIs of Nimble Studio, EC2 snapshots and AWS Backup",
+        "Answers on 127.0.0.1 as the Nimble Studio API did, and as EC2 and AWS Backup do for what the exporter asks of "
+        "them, for a made-up fleet that lives on the clock: sessions stop, backups begin, become READY or fail. The "
+        "same seed and time give the same answer. Requests must be signed, with any credentials.",
     )
     simulate.add_argument("--port", type=_port, default=10421, metavar="N", help="(default: 10421; 0: any free one)")
     _add_seed(simulate)
