@@ -17,8 +17,6 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-import msgspec
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -31,74 +29,14 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-_UNITS_MILLISECONDS = {
-    "y": 365 * 86_400_000,
-    "w": 7 * 86_400_000,
-    "d": 86_400_000,
-    "h": 3_600_000,
-    "m": 60_000,
-    "s": 1000,
-    "ms": 1,
-}
-#: Prometheus's own grammar (model.ParseDuration): each unit once at most, from the largest to the smallest.
-_DURATION = re.compile("".join(rf"(?:([0-9]{{1,12}}){unit})?" for unit in _UNITS_MILLISECONDS))
-_LONGEST_SECONDS = 365 * 86_400
-#: Anchors may stand for a part many times over; no honest file has so many nodes, or nests so deep.
-_MOST_NODES = 100_000
-_DEEPEST = 20
+from exporter.document import ConfigError, Document, Location, Problem, where_in_words
+from exporter.durations import format_duration, parse_duration
+
 #: EC2's requests are shared with everything else in the account and region, and snapshots are made by the hour.
 _EBS_POLL_INTERVAL_SECONDS = 300.0
 #: ListBackupJobs tells of the last 30 days.
 _LONGEST_JOBS_SINCE_SECONDS = 30 * 86_400
 _SECRET = re.compile(r"secret|password|access_key|token|credential", re.IGNORECASE)
-
-Location = tuple[str | int, ...]
-
-
-class Problem(msgspec.Struct, frozen=True, order=True):
-    """A mistake: its line in the file (from 1 on), where that is in the document, and what is wrong."""
-
-    line: int
-    where: str
-    what: str
-
-
-class ConfigError(Exception):
-    """A configuration that is refused. Its text has a line `FILE:LINE: where: what` for each mistake."""
-
-    def __init__(self, file: Path, problems: Sequence[Problem]) -> None:
-        self.file = file
-        self.problems = tuple(sorted(problems))
-        super().__init__(
-            "\n".join(
-                f"{file}:{p.line}: {p.where}: {p.what}" if p.where else f"{file}:{p.line}: {p.what}"
-                for p in self.problems
-            )
-        )
-
-
-def parse_duration(value: object) -> float:
-    """Return a duration such as `1h30m` in seconds. Raises ValueError for what is none, and for zero."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        raise ValueError(f"a duration needs a unit (did you mean {value:g}s?)")
-    match = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
-    if match is None:
-        raise ValueError("is not a duration such as 500ms, 30s, 5m or 1h30m")
-    seconds = sum(int(n) * unit for n, unit in zip(match.groups("0"), _UNITS_MILLISECONDS.values(), strict=True)) / 1000
-    if not 0 < seconds <= _LONGEST_SECONDS:
-        raise ValueError("must be more than zero and no more than a year")
-    return seconds
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration as Prometheus writes it, to the millisecond: the inverse of `parse_duration`."""
-    left = round(seconds * 1000)
-    text = ""
-    for unit, size in _UNITS_MILLISECONDS.items():
-        if unit not in ("y", "w"):  # 7d reads better than 1w, and divides no worse
-            number, left = divmod(left, size)
-            text += f"{number}{unit}" if number else ""
-    return text or "0s"
 
 
 def _pattern(value: object) -> re.Pattern[str]:
@@ -296,7 +234,7 @@ def load(file: Path) -> Config:
         raise ConfigError(file, [Problem(1, "", f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError as error:
         raise ConfigError(file, [Problem(1, "", f"is not UTF-8 text (byte {error.start})")]) from None
-    document = _Document(text)
+    document = Document(text)
     if document.data is None:
         raise ConfigError(file, document.problems)
     config = None
@@ -310,85 +248,7 @@ def load(file: Path) -> Config:
     return config
 
 
-class _Document:
-    """A YAML document as plain data, and the line of each of its parts; `problems` are those of the YAML itself."""
-
-    def __init__(self, text: str) -> None:
-        self.data: Any = None
-        self.problems: list[Problem] = []
-        self._lines: dict[Location, int] = {(): 1}
-        self._nodes = 0
-        try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-            if node is None:
-                self._refuse((), "is empty; config.example.yaml shows what belongs here")
-            elif not isinstance(node, yaml.MappingNode):
-                self._refuse((), "must be a mapping with the key targets")
-            else:
-                self.data = self._plain(node, ())
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            self.problems.append(Problem(mark.line + 1 if mark else 1, "", f"is not YAML: {error.problem}"))
-        except yaml.YAMLError as error:
-            self.problems.append(Problem(1, "", f"is not YAML: {' '.join(str(error).split())[:200]}"))
-        except RecursionError:
-            self._refuse((), "nests too deep")
-
-    def line(self, location: Location) -> int:
-        """Return the line of a part of the document, or of the nearest that is there."""
-        while location not in self._lines:
-            location = location[:-1]
-        return self._lines[location]
-
-    def _refuse(self, location: Location, what: str) -> None:
-        self.problems.append(Problem(self.line(location), _where(location), what))
-
-    def _plain(self, node: yaml.Node, location: Location) -> Any:
-        self._nodes += 1
-        if self._nodes > _MOST_NODES or len(location) > _DEEPEST:
-            raise yaml.YAMLError("anchors unfold without end")
-        self._lines.setdefault(location, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, location)
-        if isinstance(node, yaml.SequenceNode):
-            return [self._plain(item, (*location, index)) for index, item in enumerate(node.value)]
-        try:
-            return yaml.constructor.SafeConstructor().construct_object(node)
-        except ValueError:  # 2024-99-99 looks like a date
-            return node.value
-
-    def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[Any, Any]:
-        made: dict[Any, Any] = {}
-        for key_node, value_node in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "(not text)"
-            here = (*location, key)
-            if key in made:
-                self.problems.append(
-                    Problem(
-                        key_node.start_mark.line + 1,
-                        _where(here),
-                        f"stands here twice (first in line {self.line(here)})",
-                    )
-                )
-                continue
-            self._lines[here] = key_node.start_mark.line + 1
-            made[key] = self._plain(value_node, here)
-        return made
-
-
-def _where(location: Location) -> str:
-    """Return a location as `targets[0].aws_region`."""
-    text = ""
-    for part in location:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            shown = part if part.isprintable() and len(part) <= 64 else repr(part[:64])
-            text += f".{shown}" if text else shown
-    return text
-
-
-def _problem(details: ErrorDetails, document: _Document) -> Problem:
+def _problem(details: ErrorDetails, document: Document) -> Problem:
     """Return one of pydantic's findings in our own words."""
     location: Location = details["loc"]
     if location[:1] == ("targets",):  # after a target's number, pydantic names which of the models it took it for
@@ -408,10 +268,10 @@ def _problem(details: ErrorDetails, document: _Document) -> Problem:
         what = _unknown_key(location, document)
     if what is None:  # "Input should be less than or equal to 1000"
         what = details["msg"].replace("Input should", "must").replace("String should", "must")
-    return Problem(document.line(location), _where(location), what)
+    return Problem(document.line(location), where_in_words(location), what)
 
 
-def _unknown_key(location: Location, document: _Document) -> str:
+def _unknown_key(location: Location, document: Document) -> str:
     key = str(location[-1]) if location else ""
     if _SECRET.search(key):
         return "has no place here: credentials come from the environment, a profile or a role, as boto3 finds them"
@@ -431,7 +291,7 @@ def _unknown_key(location: Location, document: _Document) -> str:
 # the others; what is of the wrong type there is pydantic's to tell.
 
 
-def _cross_checks(document: _Document) -> Iterator[Problem]:
+def _cross_checks(document: Document) -> Iterator[Problem]:
     data = document.data
     listed = data.get("targets")
     targets = [
@@ -442,7 +302,7 @@ def _cross_checks(document: _Document) -> Iterator[Problem]:
     lists = [(("targets",), listed), *(((*where, "studios"), target.get("studios")) for where, target in targets)]
     for where, items in lists:
         if items == []:
-            yield Problem(document.line(where), _where(where), "must not be empty")
+            yield Problem(document.line(where), where_in_words(where), "must not be empty")
     yield from _doubled(document, [(where, _label(target)) for where, target in targets], _advice_on_names)
     # A tag's value or a vault's name may well be in two accounts, or regions; a Nimble studio's id is unique.
     scopes: dict[Location, list[tuple[Location, object]]] = {}
@@ -458,11 +318,11 @@ def _cross_checks(document: _Document) -> Iterator[Problem]:
             if key in target and "studios" in target and _source(target) != "ebs":
                 here = (*where, key)
                 yield Problem(
-                    document.line(here), _where(here), "acts on discovered studios only, and studios names them"
+                    document.line(here), where_in_words(here), "acts on discovered studios only, and studios names them"
                 )
         if target.get("external_id") is not None and target.get("role_arn") is None:
             here = (*where, "external_id")
-            yield Problem(document.line(here), _where(here), "has no meaning without role_arn")
+            yield Problem(document.line(here), where_in_words(here), "has no meaning without role_arn")
     yield from _check_times(document, targets)
 
 
@@ -479,15 +339,15 @@ def _advice_on_names(first: int) -> str:
 
 
 def _doubled(
-    document: _Document, named: Sequence[tuple[Location, object]], what: Callable[[int], str]
+    document: Document, named: Sequence[tuple[Location, object]], what: Callable[[int], str]
 ) -> Iterator[Problem]:
     first: dict[Hashable, Location] = {}
     for where, name in named:
         if isinstance(name, str) and first.setdefault(name, where) != where:
-            yield Problem(document.line(where), _where(where), what(document.line(first[name])))
+            yield Problem(document.line(where), where_in_words(where), what(document.line(first[name])))
 
 
-def _check_times(document: _Document, targets: Sequence[tuple[Location, Mapping[str, Any]]]) -> Iterator[Problem]:
+def _check_times(document: Document, targets: Sequence[tuple[Location, Mapping[str, Any]]]) -> Iterator[Problem]:
     def seconds(mapping: Mapping[str, Any], key: str) -> float | None:
         return parse_duration(mapping[key]) if mapping.get(key) is not None else None
 
@@ -511,6 +371,6 @@ def _check_times(document: _Document, targets: Sequence[tuple[Location, Mapping[
             yield Problem(
                 document.line((key,)),
                 key,
-                f"stale_after is {format_duration(times.stale_after)}, but {_where(where)} needs"
+                f"stale_after is {format_duration(times.stale_after)}, but {where_in_words(where)} needs"
                 f" {format_duration(times.least_stale_after)} at least (2 x poll_interval + poll_timeout)",
             )

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from exporter.cli import _parser
+from exporter.cli import _COMMANDS
+from exporter.command_line import parser
 from exporter.config import load
 from tests.tools import tool
 
@@ -32,7 +33,7 @@ def test_ports_are_published_on_the_loopback_only() -> None:
 
 def test_the_exporters_commands_and_configuration_are_right() -> None:
     for name in ("simulator", "exporter"):
-        _parser().parse_args(COMPOSE["services"][name]["command"])
+        parser(_COMMANDS).parse_args(COMPOSE["services"][name]["command"])
     [target] = load(ROOT / "compose" / "config.yaml").targets
     assert target.endpoint_url == "http://127.0.0.1:10421"
 

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from exporter import config
-from exporter.config import Config, ConfigError, NamedStudio, NimbleTarget, format_duration, load, parse_duration
+from exporter.config import Config, NamedStudio, NimbleTarget, load
+from exporter.document import ConfigError
+from exporter.durations import format_duration, parse_duration
 
 ROOT = Path(__file__).parents[1]
 FIXTURES = Path(__file__).parent / "testdata" / "config"

@@ -11,6 +11,7 @@ import pytest
 
 from exporter import cli
 from exporter.aws.account import ApiCalls
+from exporter.command_line import parser
 from exporter.metrics import STUDIO_LABELS, ConfigStatus, StudioBackupCollector
 from exporter.sources import Reason
 from exporter.status import Status
@@ -52,8 +53,8 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert [link for link in links if link and not (document.parent / link).exists()] == []
 
 
-def flags(parser: argparse.ArgumentParser) -> Iterator[str]:
-    for action in parser._actions:
+def flags(of: argparse.ArgumentParser) -> Iterator[str]:
+    for action in of._actions:
         yield from action.option_strings
         for inner in action.choices.values() if isinstance(action, argparse._SubParsersAction) else ():
             yield from flags(inner)
@@ -61,7 +62,7 @@ def flags(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_the_exporters_flags_are_flags(document: Path) -> None:
-    known = set(flags(cli._parser()))
+    known = set(flags(parser(cli._COMMANDS)))
     commands = re.findall(
         r"studio-backup-exporter (?:serve|once|check|list|simulate|demo)\b[^`\n]*", document.read_text()
     )

@@ -99,9 +99,7 @@ class _Login:
         if self._identity.external_id:
             extra["ExternalId"] = self._identity.external_id
         fetcher = AssumeRoleCredentialFetcher(sts, source_credentials, self._identity.role_arn, extra_args=extra)
-        assumed = new_session("")
-        assumed._session.register_component("credential_provider", _AssumedRole(fetcher))
-        return assumed
+        return new_session(credentials=_AssumedRole(fetcher))
 
 
 class _AssumedRole:

@@ -124,10 +124,15 @@ def under_way(call: Call) -> Iterator[None]:
         call.deadline.on_expiry(None)
 
 
-def new_session(profile: str) -> boto3.Session:
-    """Return a session that also knows the services in MODELS, and tells each request to the thread's call."""
+def new_session(profile: str = "", *, credentials: object = None) -> boto3.Session:
+    """Return a session that also knows the services in MODELS, and tells each request to the thread's call.
+
+    `credentials` is a botocore credential resolver, in place of botocore's own search.
+    """
     core = botocore.session.Session(profile=profile or None)
     core.register_component("data_loader", Loader(extra_search_paths=[str(MODELS)]))
+    if credentials is not None:
+        core.register_component("credential_provider", credentials)
     core.register("before-send", _on_before_send)
     core.register("before-parse", _on_before_parse)
     core.register("response-received", _on_response_received)
