@@ -30,6 +30,7 @@ from exporter.metrics import (
     ONE_SHOT,
     ConfigStatus,
     StudioBackupCollector,
+    exporter_version,
     new_registry,
     render,
 )
@@ -114,6 +115,8 @@ async def _poll_and_serve(
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload)
     registry = new_registry(StudioBackupCollector(poller.status, calls, lambda: loaded))
+    addresses = [":".join(str(part) for part in listener.getsockname()[:2]) for listener in sockets]
+    log.info("started", version=exporter_version(), targets=len(config.targets), addresses=",".join(addresses))
     async with asyncio.TaskGroup() as group:
         polling = group.create_task(poller.run(), name="poller")
         app = web.create_app(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -114,16 +115,22 @@ def listen(address: str) -> socket.socket:
     host, separator, port = address.rpartition(":")
     if not separator or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"{address!r} is not HOST:PORT, [HOST]:PORT or :PORT")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host and socket.has_dualstack_ipv6():
-        listener = socket.create_server(("", int(port)), family=socket.AF_INET6, dualstack_ipv6=True)
-    else:
-        family = socket.getaddrinfo(host or "0.0.0.0", int(port), type=socket.SOCK_STREAM)[0][0]  # noqa: S104  # as asked
-        listener = socket.create_server((host, int(port)), family=family)
+    listener = _bind(host.removeprefix("[").removesuffix("]"), int(port))
     # asyncio sets this for sockets that it makes itself; without it an answer on a kept connection waits for the peer's
     # delayed acknowledgement (40 ms on Linux). Connections inherit it.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    if not host and socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:  # IPv6 is known to the kernel, but switched off
+                raise
+    family = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)[0][0]  # noqa: S104  # as asked
+    return socket.create_server((host, port), family=family)
 
 
 async def serve(app: Starlette, sockets: Sequence[socket.socket], stop: asyncio.Event) -> None:

@@ -102,13 +102,17 @@ class _Listings:
             raise ApiError("ValidationException", "The nextToken is not one of this service.") from None
 
 
-class _Nimble:
-    """The operations of Nimble Studio."""
+class _Service:
+    """What every API here has: a fleet to tell of, a clock, and the listings of its tokens."""
 
     def __init__(self, fleet: FleetLike, clock: Callable[[], float], listings: _Listings) -> None:
         self._fleet = fleet
         self._clock = clock
         self._listings = listings
+
+
+class _Nimble(_Service):
+    """The operations of Nimble Studio."""
 
     def answer(self, path: Sequence[str], query: Mapping[str, str]) -> Mapping[str, Any]:
         """Return the answer of the operation that a path calls."""
@@ -149,13 +153,8 @@ class _Nimble:
         return _only(self._fleet.studios(self._clock()), "id", studio_id, "studio")
 
 
-class _AwsBackup:
+class _AwsBackup(_Service):
     """AWS Backup: each studio's backups are in a vault of its name."""
-
-    def __init__(self, fleet: FleetLike, clock: Callable[[], float], listings: _Listings) -> None:
-        self._fleet = fleet
-        self._clock = clock
-        self._listings = listings
 
     def answer(self, path: Sequence[str], query: Mapping[str, str]) -> Mapping[str, Any]:
         """Return the answer of the operation that a path calls."""
@@ -183,13 +182,8 @@ class _AwsBackup:
         return {member: page} | ({"NextToken": token} if token else {})
 
 
-class _Ec2:
+class _Ec2(_Service):
     """EC2: each backup is a snapshot, with the tags Studio and Workstation. Filters are not looked at."""
-
-    def __init__(self, fleet: FleetLike, clock: Callable[[], float], listings: _Listings) -> None:
-        self._fleet = fleet
-        self._clock = clock
-        self._listings = listings
 
     def answer(self, form: Mapping[str, str], request_id: str) -> str:
         """Return the answer to a request's form."""
