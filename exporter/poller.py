@@ -9,11 +9,9 @@ StudioStatus as a whole, in the loop's thread alone.
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -23,6 +21,7 @@ import structlog
 from exporter.backups import FAILED_STATES, Census, Studio, Tally
 from exporter.sources import Deadline, Listing, PollError, Reason, Source
 from exporter.status import Status, StudioStatus, Target, TargetStatus
+from exporter.threads import Threads
 
 #: Consecutive multiples of it, less their whole part, are spread evenly however many there are (a Weyl sequence).
 _GOLDEN_RATIO = 0.6180339887498949
@@ -68,7 +67,7 @@ class Poller:
         self._unrevealed: dict[ListingId, PollError] = {}
         self._reasons: dict[ListingId, Reason | None] = {}
         self._due: dict[ListingId, float] = {}
-        self._abandoned: dict[ListingId, asyncio.Future[None]] = {}
+        self._threads = Threads()
         self._shadowed: set[tuple[ListingId, str]] = set()
         self._listings_begun = 0
         self._in_progress = 0
@@ -100,7 +99,7 @@ class Poller:
             ],
             studios=studios,
             polls_in_progress=self._in_progress,
-            abandoned_polls=len(self._abandoned),
+            abandoned_polls=self._threads.abandoned,
             lateness_seconds=self._lateness,
             ready=self._is_ready(now),
         )
@@ -191,7 +190,7 @@ class Poller:
             await asyncio.sleep(max(0, due - self._clock()))
 
     async def _poll_in_lane(self, listing_id: ListingId, due: float) -> None:
-        await self._abandoned_end(listing_id)
+        await self._threads.end_of(listing_id)
         lane = self._lanes[self._reasons.get(listing_id) in _SLOW]
         async with lane:
             self._lateness = max(0.0, self._clock() - due)
@@ -206,11 +205,11 @@ class Poller:
     async def _discover(self, target: Target) -> bool:
         """Take in what listings the target has; keep those it had if that cannot be told. Return whether it could."""
         discovery_id = (target.name, "")
-        await self._abandoned_end(discovery_id)
+        await self._threads.end_of(discovery_id)
         deadline = Deadline(target.poll_timeout)
         before = self._targets[target.name]
         try:
-            found = await self._in_thread(discovery_id, partial(target.source.listings, deadline), deadline)
+            found = await self._threads.run(discovery_id, partial(target.source.listings, deadline), deadline)
         except PollError as error:
             self._targets[target.name] = msgspec.structs.replace(before, up=False, error=error)
             if before.error is None or before.error.reason != error.reason:
@@ -286,7 +285,7 @@ class Poller:
         failure: PollError | None = None
         try:
             read = partial(_read, target.source, listing, deadline, previous, studios)
-            censuses = await self._in_thread(listing_id, read, deadline)
+            censuses = await self._threads.run(listing_id, read, deadline)
         except PollError as error:
             failure = error
         if listing_id not in self._listings:
@@ -319,49 +318,6 @@ class Poller:
                 elif studio_id in censuses:
                     known = _counted(known, censuses[studio_id], now, wall_now)
                 self._studios[key] = known
-
-    async def _in_thread(self, listing_id: ListingId, work: Callable[[], T], deadline: Deadline) -> T:
-        """Run blocking work in a daemon thread; past the deadline its result is no longer waited for."""
-        loop = asyncio.get_running_loop()
-        result: asyncio.Future[T] = loop.create_future()
-        ended: asyncio.Future[None] = loop.create_future()
-
-        def settle(value: T | None, error: Exception | None) -> None:
-            if not result.done():
-                if error is None:
-                    result.set_result(value)  # type: ignore[arg-type]  # a T: without an error there is a value
-                else:
-                    result.set_exception(error)
-            ended.set_result(None)
-
-        def run() -> None:
-            value, failure = None, None
-            try:
-                value = work()
-            except PollError as error:
-                failure = error
-            except Exception as error:  # noqa: BLE001  # a fault of ours in one source must not end the other polls
-                failure = PollError(Reason.OTHER, f"{type(error).__name__}: {error}", code=type(error).__name__)
-            with suppress(RuntimeError):  # the loop is closed: the process is ending
-                loop.call_soon_threadsafe(settle, value, failure)
-
-        threading.Thread(target=run, name=f"poll {' '.join(listing_id)}", daemon=True).start()
-        try:
-            async with asyncio.timeout(deadline.remaining):
-                value = await result
-        except TimeoutError:
-            raise deadline.error() from None
-        finally:
-            deadline.expire()
-            if not ended.done():
-                self._abandoned[listing_id] = ended
-                ended.add_done_callback(lambda _: self._abandoned.pop(listing_id))
-        return value
-
-    async def _abandoned_end(self, listing_id: ListingId) -> None:
-        """Wait until no thread of the listing is left of a poll that was given up."""
-        while listing_id in self._abandoned:
-            await asyncio.wait([self._abandoned[listing_id]])
 
 
 def _read(

@@ -8,12 +8,10 @@ Backup, for what the exporter asks of them: a request's signature says which ser
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import random
 import re
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -27,10 +25,7 @@ from starlette.routing import Route
 
 from exporter.simulator import living
 from exporter.simulator.fleet import REGION, FleetBackup, FleetLike, FleetStudio
-
-#: A listing's pages are of one moment; its tokens are good for this long, and for so many listings.
-TOKEN_SECONDS = 900.0
-MAX_LISTINGS = 1000
+from exporter.simulator.listings import ApiError, Listings
 
 _STATUSES = {
     "ValidationException": 400,
@@ -46,66 +41,10 @@ _STATUSES = {
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-class ApiError(Exception):
-    """An error of the API: its name, and a message."""
-
-    def __init__(self, name: str, message: str) -> None:
-        super().__init__(message)
-        self.name = name
-
-
-class _Listing(msgspec.Struct, frozen=True):
-    """What a list operation found, kept for its further pages."""
-
-    scope: tuple[str, ...]
-    items: Sequence[Any]
-    expires_at: float
-
-
-class _Listings:
-    """The listings that tokens are good for."""
-
-    def __init__(self, page_size: int, clock: Callable[[], float]) -> None:
-        self._page_size = page_size
-        self._clock = clock
-        self._kept: OrderedDict[int, _Listing] = OrderedDict()
-        self._begun = 0
-
-    def page(
-        self, token: str | None, scope: tuple[str, ...], find: Callable[[], Sequence[Any]]
-    ) -> tuple[Sequence[Any], str | None]:
-        """Return a page and the token of the next one. `find` is called for the first page alone."""
-        if token:
-            number, offset = self._decode(token)
-            listing = self._kept.get(number)
-            if listing is None or listing.scope != scope or listing.expires_at < self._clock():
-                raise ApiError("ValidationException", "The nextToken is not valid, or no longer.")
-        else:
-            self._begun += 1
-            number, offset = self._begun, 0
-            listing = _Listing(scope, find(), self._clock() + TOKEN_SECONDS)
-        end = offset + self._page_size
-        if end >= len(listing.items):
-            self._kept.pop(number, None)
-            return listing.items[offset:], None
-        self._kept[number] = listing
-        while len(self._kept) > MAX_LISTINGS:
-            self._kept.popitem(last=False)
-        return listing.items[offset:end], base64.urlsafe_b64encode(f"{number}/{end}".encode()).decode()
-
-    @staticmethod
-    def _decode(token: str) -> tuple[int, int]:
-        try:
-            number, offset = base64.urlsafe_b64decode(token).decode().split("/")
-            return int(number), int(offset)
-        except (binascii.Error, UnicodeDecodeError, ValueError):
-            raise ApiError("ValidationException", "The nextToken is not one of this service.") from None
-
-
 class _Service:
     """What every API here has: a fleet to tell of, a clock, and the listings of its tokens."""
 
-    def __init__(self, fleet: FleetLike, clock: Callable[[], float], listings: _Listings) -> None:
+    def __init__(self, fleet: FleetLike, clock: Callable[[], float], listings: Listings) -> None:
         self._fleet = fleet
         self._clock = clock
         self._listings = listings
@@ -160,8 +99,7 @@ class _AwsBackup(_Service):
         """Return the answer of the operation that a path calls."""
         match path:
             case ["backup-vaults"]:
-                find = lambda: [living.vault(each) for each in self._fleet.studios(self._clock())]  # noqa: E731
-                return self._list("BackupVaultList", ("vaults",), query, find)
+                return self._list("BackupVaultList", ("vaults",), query, self._vaults)
             case ["backup-vaults", name, "recovery-points"]:
                 return self._list(
                     "RecoveryPoints", ("points", name), query, lambda: self._of(name, living.recovery_points)
@@ -170,6 +108,9 @@ class _AwsBackup(_Service):
                 name = query.get("backupVaultName", "")
                 return self._list("BackupJobs", ("jobs", name), query, lambda: self._of(name, living.jobs))
         raise ApiError("UnknownOperationException", "There is no such operation here.")
+
+    def _vaults(self) -> Sequence[Any]:
+        return [living.vault(studio) for studio in self._fleet.studios(self._clock())]
 
     def _of(self, name: str, tell: Callable[[FleetStudio, Sequence[FleetBackup]], Sequence[Any]]) -> Sequence[Any]:
         studio = _only(self._fleet.studios(self._clock()), "name", name, "vault")
@@ -220,7 +161,7 @@ def create_app(
     `clock` gives the Unix time, `latency` is in seconds, the ratios are of requests and drawn from `seed`.
     `app.state.requests` counts what was asked for, by (operation, studio id or "").
     """
-    listings = _Listings(page_size, clock)
+    listings = Listings(page_size, clock)
     nimble = _Nimble(fleet, clock, listings)
     backup = _AwsBackup(fleet, clock, listings)
     ec2 = _Ec2(fleet, clock, listings)

@@ -13,7 +13,7 @@ import pytest
 
 from exporter import simulator
 from exporter.simulator import FleetBackup, FleetStudio
-from exporter.simulator.api import MAX_LISTINGS, TOKEN_SECONDS
+from exporter.simulator.listings import MAX_LISTINGS, TOKEN_SECONDS
 
 ODD = "us-west-2:a/b 100%"
 SIGNED = "AWS4-HMAC-SHA256 Credential=x/20260101/us-west-2/nimble/aws4_request, Signature=x"
@@ -111,7 +111,7 @@ def test_a_token_is_good_for_its_own_listing_and_for_a_while() -> None:
 
 
 def test_listings_that_nobody_ends_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.simulator.api.MAX_LISTINGS", 3)
+    monkeypatch.setattr("exporter.simulator.listings.MAX_LISTINGS", 3)
     assert MAX_LISTINGS > 3
     with Server(page_size=4) as server:
         tokens = [server.page()[1] for _ in range(5)]

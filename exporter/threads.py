@@ -1,0 +1,73 @@
+"""Blocking work in daemon threads, each under a deadline: what is past it is given up, and kept account of.
+
+In goes work that may hang, out comes its result or a PollError in time. Executors are joined at exit, so a thread that
+hangs would keep the process from ending: these are not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from exporter.sources import Deadline, PollError, Reason
+
+T = TypeVar("T")
+Key = tuple[str, ...]
+
+
+class Threads:
+    """Runs work for keys, and knows for which of them a thread is left that was given up."""
+
+    def __init__(self) -> None:
+        self._abandoned: dict[Key, asyncio.Future[None]] = {}
+
+    @property
+    def abandoned(self) -> int:
+        """How many threads were given up and have not come to an end yet."""
+        return len(self._abandoned)
+
+    async def run(self, key: Key, work: Callable[[], T], deadline: Deadline) -> T:
+        """Run blocking work in a daemon thread; past the deadline its result is no longer waited for."""
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[T] = loop.create_future()
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def settle(value: T | None, error: Exception | None) -> None:
+            if not result.done():
+                if error is None:
+                    result.set_result(value)  # type: ignore[arg-type]  # a T: without an error there is a value
+                else:
+                    result.set_exception(error)
+            ended.set_result(None)
+
+        def run() -> None:
+            value, failure = None, None
+            try:
+                value = work()
+            except PollError as error:
+                failure = error
+            except Exception as error:  # noqa: BLE001  # a fault of ours in one source must not end the other polls
+                failure = PollError(Reason.OTHER, f"{type(error).__name__}: {error}", code=type(error).__name__)
+            with suppress(RuntimeError):  # the loop is closed: the process is ending
+                loop.call_soon_threadsafe(settle, value, failure)
+
+        threading.Thread(target=run, name=f"poll {' '.join(key)}", daemon=True).start()
+        try:
+            async with asyncio.timeout(deadline.remaining):
+                value = await result
+        except TimeoutError:
+            raise deadline.error() from None
+        finally:
+            deadline.expire()
+            if not ended.done():
+                self._abandoned[key] = ended
+                ended.add_done_callback(lambda _: self._abandoned.pop(key))
+        return value
+
+    async def end_of(self, key: Key) -> None:
+        """Wait until no thread of the listing is left of a poll that was given up."""
+        while key in self._abandoned:
+            await asyncio.wait([self._abandoned[key]])
