@@ -29,7 +29,6 @@ from exporter.simulator.listings import ApiError, Listings
 
 _STATUSES = {
     "ValidationException": 400,
-    "AccessDeniedException": 403,
     "MissingAuthenticationTokenException": 403,
     "ResourceNotFoundException": 404,
     "UnknownOperationException": 404,

@@ -16,6 +16,8 @@ import msgspec
 
 #: A listing's pages are of one moment; its tokens are good for this long, and for so many listings.
 TOKEN_SECONDS = 900.0
+#: And, once its last page was given, for this long: a client that did not get that page asks for it again soon.
+ENDED_SECONDS = 30.0
 MAX_LISTINGS = 1000
 
 
@@ -59,9 +61,13 @@ class Listings:
             listing = _Listing(scope, find(), self._clock() + TOKEN_SECONDS)
         end = offset + self._page_size
         if end >= len(listing.items):
-            self._kept.pop(number, None)
+            if number in self._kept:
+                ends_at = min(listing.expires_at, self._clock() + ENDED_SECONDS)
+                self._kept[number] = msgspec.structs.replace(listing, expires_at=ends_at)
             return listing.items[offset:], None
         self._kept[number] = listing
+        for old in [old for old, kept in self._kept.items() if kept.expires_at < self._clock()]:
+            del self._kept[old]
         while len(self._kept) > MAX_LISTINGS:
             self._kept.popitem(last=False)
         return listing.items[offset:end], base64.urlsafe_b64encode(f"{number}/{end}".encode()).decode()

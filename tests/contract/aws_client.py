@@ -1,7 +1,7 @@
 """What AWS's last client of the service says, as JSON: run by the environment that has it, not by the tests' own.
 
 aws_client.py model                 its service model and paginators
-aws_client.py count URL             {studio id: {"STATE STATUS_CODE": backups}}, by its own paginators
+aws_client.py count URL [ATTEMPTS]  {studio id: {"STATE STATUS_CODE": backups}}, by its own paginators
 aws_client.py call URL OPERATION PARAMETERS [unsigned]    the parsed answer, or the error
 """
 
@@ -18,12 +18,14 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 
-def client(url: str, signature_version: Any = None) -> Any:
+def client(url: str, signature_version: Any = None, attempts: int = 1) -> Any:
     return botocore.session.get_session().create_client(
         "nimble",
         region_name="us-west-2",
         endpoint_url=url,
-        config=Config(signature_version=signature_version, retries={"total_max_attempts": 1}),
+        config=Config(
+            signature_version=signature_version, retries={"mode": "standard", "total_max_attempts": attempts}
+        ),
     )
 
 
@@ -36,8 +38,8 @@ def model() -> dict[str, Any]:
     }
 
 
-def count(url: str) -> dict[str, Any]:
-    nimble = client(url)
+def count(url: str, attempts: str = "1") -> dict[str, Any]:
+    nimble = client(url, attempts=int(attempts))
     studios = nimble.get_paginator("list_studios").paginate().build_full_result()["studios"]
     counted: dict[str, Any] = {}
     for studio in studios:

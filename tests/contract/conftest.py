@@ -13,7 +13,10 @@ import pytest
 
 from tests.tools import missing
 
-PYTHON = Path(__file__).parents[2] / ".venv-contract" / "bin" / "python"
+#: The interpreter that has it: the Makefile's, unless the environment names another.
+PYTHON = Path(
+    os.environ.get("STUDIO_BACKUP_CONTRACT_PYTHON") or Path(__file__).parents[2] / ".venv-contract" / "bin" / "python"
+)
 SCRIPT = Path(__file__).with_name("aws_client.py")
 
 AwsClient = Callable[..., Any]

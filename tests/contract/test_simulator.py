@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -14,7 +15,7 @@ from exporter import simulator
 from tests.contract.conftest import AwsClient
 
 NOW = 1.79e9
-FLEET = simulator.Fleet(1, studios=2, sessions=100, failure_ratio=0.3)
+FLEET = simulator.Fleet(1, studios=2, sessions=200, failure_ratio=0.3)
 STUDIO = FLEET.studios(NOW)[0].id
 
 
@@ -63,15 +64,23 @@ def raw(url: str, path: str) -> Any:
 
 def test_every_answer_is_of_the_shapes_that_aws_has(aws_client: AwsClient, url: str) -> None:
     shapes = aws_client("model")["service"]["shapes"]
-    backups = f"/2020-08-01/studios/{STUDIO}/streaming-session-backups"
-    listed = raw(url, backups)
-    answers = {
-        "ListStudiosResponse": raw(url, "/2020-08-01/studios"),
-        "GetStudioResponse": raw(url, f"/2020-08-01/studios/{STUDIO}"),
-        "ListStreamingSessionBackupsResponse": listed,
-        "GetStreamingSessionBackupResponse": raw(url, f"{backups}/{listed['streamingSessionBackups'][0]['backupId']}"),
-    }
-    assert [fault for shape, answer in answers.items() for fault in faults(answer, shape, shapes, shape)] == []
+    studios = "/2020-08-01/studios"
+    pages = []
+    for studio in FLEET.studios(NOW):
+        backups = f"{studios}/{studio.id}/streaming-session-backups"
+        pages.append(raw(url, backups))
+        while token := pages[-1].get("nextToken"):
+            pages.append(raw(url, f"{backups}?nextToken={quote(token)}"))
+    listed = [backup for page in pages for backup in page["streamingSessionBackups"]]
+    answers = [
+        ("ListStudiosResponse", raw(url, studios)),
+        ("GetStudioResponse", raw(url, f"{studios}/{STUDIO}")),
+        ("GetStreamingSessionBackupResponse", raw(url, f"{backups}/{listed[-1]['backupId']}")),
+        *(("ListStreamingSessionBackupsResponse", page) for page in pages),
+    ]
+    assert {backup["state"] for backup in listed} == set(shapes["StreamingSessionState"]["enum"])
+    assert {backup["statusCode"] for backup in listed} == set(shapes["StreamingSessionStatusCode"]["enum"])
+    assert [fault for shape, answer in answers for fault in faults(answer, shape, shapes, shape)] == []
     assert list(faults({"studios": [{"state": "ODD", "x": 1}]}, "ListStudiosResponse", shapes)) != []
 
 
@@ -101,6 +110,15 @@ def test_the_client_knows_every_error(aws_client: AwsClient, url: str) -> None:
         "throttled": ("ThrottlingException", "ThrottlingException", 429),
         "failed": ("InternalServerErrorException", "InternalServerErrorException", 500),
     }
+
+
+def test_the_client_tries_again_when_throttled(aws_client: AwsClient, url: str) -> None:
+    app = simulator.create_app(FLEET, clock=lambda: NOW, throttle_ratio=0.2)
+    with simulator.running(app) as throttles:
+        assert aws_client("count", throttles, "10") == aws_client("count", url)
+    # More requests than pages: some were refused, and asked again.
+    pages = 1 + sum(-(-len(FLEET.backups(studio.id, NOW)) // 100) for studio in FLEET.studios(NOW))
+    assert app.state.requests.total() > pages
 
 
 def test_the_client_sees_one_users_backups(aws_client: AwsClient, url: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from exporter import simulator
 from exporter.simulator import FleetBackup, FleetStudio
-from exporter.simulator.listings import MAX_LISTINGS, TOKEN_SECONDS
+from exporter.simulator.listings import ENDED_SECONDS, MAX_LISTINGS, TOKEN_SECONDS
 
 ODD = "us-west-2:a/b 100%"
 SIGNED = "AWS4-HMAC-SHA256 Credential=x/20260101/us-west-2/nimble/aws4_request, Signature=x"
@@ -87,6 +87,18 @@ def test_pages_of_a_listing_are_of_one_moment() -> None:
         assert end is None
         assert len(server.page()[0]) == 4
         assert server.app.state.requests["ListStreamingSessionBackups", ODD] == 4
+
+
+def test_a_page_that_got_lost_can_be_asked_for_again() -> None:
+    with Server(page_size=4) as server:
+        _, token = server.page()
+        second = server.page(nextToken=token or "")
+        last = server.page(nextToken=second[1] or "")
+        assert last == (["b/8", "b/9"], None)
+        assert server.page(nextToken=token or "") == second
+        assert server.page(nextToken=second[1] or "") == last
+        server.now += ENDED_SECONDS + 1
+        assert server.refusal(ODD, "streaming-session-backups", nextToken=second[1] or "")[0] == 400
 
 
 def test_only_one_users_backups_are_listed() -> None:
