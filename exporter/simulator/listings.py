@@ -53,7 +53,12 @@ class Listings:
         if token:
             number, offset = self._decode(token)
             listing = self._kept.get(number)
-            if listing is None or listing.scope != scope or listing.expires_at < self._clock():
+            if (
+                listing is None
+                or listing.scope != scope
+                or listing.expires_at < self._clock()
+                or offset not in range(self._page_size, len(listing.items), self._page_size)
+            ):
                 raise ApiError("ValidationException", "The nextToken is not valid, or no longer.")
         else:
             self._begun += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import time
@@ -10,10 +11,13 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
+from botocore.exceptions import ClientError
 
 from exporter import simulator
+from exporter.aws import Identity, Sessions
 from exporter.simulator import FleetBackup, FleetStudio
 from exporter.simulator.listings import ENDED_SECONDS, MAX_LISTINGS, TOKEN_SECONDS
+from exporter.sources import Deadline
 
 ODD = "us-west-2:a/b 100%"
 SIGNED = "AWS4-HMAC-SHA256 Credential=x/20260101/us-west-2/nimble/aws4_request, Signature=x"
@@ -77,6 +81,23 @@ def test_ids_are_decoded_from_the_path_as_it_was_sent() -> None:
         assert server.refusal(ODD, "streaming-session-backups", "b/99") == (404, "ResourceNotFoundException")
 
 
+def test_boto3_with_our_model_gets_through() -> None:
+    with Server(page_size=4) as server:
+        client = Sessions().client("nimble", Identity(), "us-west-2", server.url, Deadline(10))
+        studios = client.get_paginator("list_studios").paginate().build_full_result()["studios"]
+        assert [studio["studioId"] for studio in studios] == [ODD, "other"]
+        assert client.get_studio(studioId=ODD)["studio"]["studioName"] == "name0"
+        pages = client.get_paginator("list_streaming_session_backups").paginate(studioId=ODD, ownedBy="user-1")
+        listed = [backup for page in pages for backup in page["streamingSessionBackups"]]
+        assert [backup["backupId"] for backup in listed] == ["b/1", "b/3", "b/5", "b/7", "b/9"]
+        got = client.get_streaming_session_backup(studioId=ODD, backupId="b/9")["streamingSessionBackup"]
+        assert got == listed[-1]
+        assert got["createdAt"].timestamp() == 10.0
+        with pytest.raises(ClientError) as caught:
+            client.get_studio(studioId="nobody")
+        assert type(caught.value).__name__ == "ResourceNotFoundException"
+
+
 def test_pages_of_a_listing_are_of_one_moment() -> None:
     with Server(page_size=4) as server:
         first, token = server.page()
@@ -120,6 +141,15 @@ def test_a_token_is_good_for_its_own_listing_and_for_a_while() -> None:
             assert server.refusal(ODD, backups, nextToken=foreign) == bad
         server.now += TOKEN_SECONDS + 1
         assert server.refusal(ODD, backups, nextToken=token) == bad
+
+
+@pytest.mark.parametrize("made_up", ["-3", "0", "3", "10", "99"])
+def test_a_token_leads_only_to_where_a_page_ended(made_up: str) -> None:
+    with Server(page_size=4) as server:
+        listing, _ = base64.urlsafe_b64decode(server.page()[1] or "").decode().split("/")
+        token = base64.urlsafe_b64encode(f"{listing}/{made_up}".encode()).decode()
+        refused = server.refusal(ODD, "streaming-session-backups", nextToken=token)
+        assert refused == (400, "ValidationException")
 
 
 def test_listings_that_nobody_ends_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
