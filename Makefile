@@ -8,7 +8,7 @@ demo: .venv/installed  ## simulator and exporter in one process
 	@exec $(BIN)/studio-backup-exporter demo
 
 test: .venv/installed-test .venv-contract/installed
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --cov --cov-report=term
 
 lint: .venv/installed-test
 	$(BIN)/ruff format --check .
