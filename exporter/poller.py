@@ -19,6 +19,7 @@ import msgspec
 import structlog
 
 from exporter.backups import FAILED_STATES, Census, Studio, Tally
+from exporter.outages import Outages
 from exporter.sources import Deadline, Listing, PollError, Reason, Source
 from exporter.status import Status, StudioStatus, Target, TargetStatus
 from exporter.threads import Threads
@@ -68,6 +69,7 @@ class Poller:
         self._reasons: dict[ListingId, Reason | None] = {}
         self._due: dict[ListingId, float] = {}
         self._threads = Threads()
+        self._outages = Outages(clock)
         self._shadowed: set[tuple[ListingId, str]] = set()
         self._listings_begun = 0
         self._in_progress = 0
@@ -143,6 +145,8 @@ class Poller:
         self._lanes = (asyncio.Semaphore(max_concurrent_polls), asyncio.Semaphore(max_concurrent_polls))
         for listing_id in [id for id in self._listings if id[0] not in self._targets]:
             self._drop(listing_id)
+        for name in before.keys() - self._targets.keys():
+            self._outages.forget((name, ""))
         self._settle_owners()
         if self._group is not None:
             self._follow_all()
@@ -212,11 +216,9 @@ class Poller:
             found = await self._threads.run(discovery_id, partial(target.source.listings, deadline), deadline)
         except PollError as error:
             self._targets[target.name] = msgspec.structs.replace(before, up=False, error=error)
-            if before.error is None or before.error.reason != error.reason:
-                _log_failure("discovery failed", error, target=target.name)
+            self._outages.failed(discovery_id, "discovery", error, target=target.name)
             return False
-        if before.error is not None:
-            log.info("discovery works again", target=target.name)
+        self._outages.ended(discovery_id, "discovery", target=target.name)
         listings = {(target.name, listing.key): listing for listing in found}
         for listing_id in [id for id in self._listings if id[0] == target.name and id not in listings]:
             self._drop(listing_id)
@@ -235,6 +237,7 @@ class Poller:
     def _drop(self, listing_id: ListingId) -> None:
         for known in (self._listings, self._claims, self._reasons, self._due, self._unrevealed):
             known.pop(listing_id, None)
+        self._outages.forget(listing_id)
 
     def _key(self, listing_id: ListingId, studio_id: str) -> StudioKey:
         target = self._targets[listing_id[0]].target
@@ -277,35 +280,37 @@ class Poller:
     async def _poll(self, target: Target, listing: Listing) -> None:
         listing_id = (target.name, listing.key)
         deadline = Deadline(target.poll_timeout)
-        studios = {studio.id: studio for studio in listing.studios or ()}
+        found: dict[str, Studio] = {}
         before = {id: self._studios.get(self._key(listing_id, id)) for id in self._claims[listing_id]}
         previous = {id: known.census if known is not None else None for id, known in before.items()}
         begun = self._clock()
         censuses: Mapping[str, Census] = {}
         failure: PollError | None = None
         try:
-            read = partial(_read, target.source, listing, deadline, previous, studios)
+            read = partial(_read, target.source, listing, deadline, previous, found)
             censuses = await self._threads.run(listing_id, read, deadline)
         except PollError as error:
             failure = error
         if listing_id not in self._listings:
             return  # it was taken out meanwhile
-        _tell(listing, failure, self._reasons.get(listing_id))
         self._reasons[listing_id] = failure.reason if failure else None
-        if not self._claims[listing_id].issuperset(studios.keys() | censuses.keys()):
-            self._claims[listing_id].update(studios, censuses)
+        if not self._claims[listing_id].issuperset(found.keys() | censuses.keys()):
+            self._claims[listing_id].update(found, censuses)
             self._settle_owners()
         self._unrevealed.pop(listing_id, None)
         if failure is not None and not self._claims[listing_id]:
             self._unrevealed[listing_id] = failure
+        named = {studio.id: studio for studio in listing.studios or ()}
         now, wall_now = self._clock(), self._wall_clock()
         for studio_id in self._claims[listing_id]:
             if self._is_owned(studio_id, listing_id):
                 key = self._key(listing_id, studio_id)
-                known = self._studios.get(key) or StudioStatus(Studio(studio_id, studio_id), target, listing.key)
+                known = self._studios.get(key) or StudioStatus(
+                    named.get(studio_id, Studio(studio_id, studio_id)), target, listing.key
+                )
                 known = msgspec.structs.replace(
                     known,
-                    studio=studios.get(studio_id, known.studio),
+                    studio=found.get(studio_id, known.studio),
                     target=target,
                     listing=listing.key,
                     polls=known.polls + 1,
@@ -318,6 +323,19 @@ class Poller:
                 elif studio_id in censuses:
                     known = _counted(known, censuses[studio_id], now, wall_now)
                 self._studios[key] = known
+        if failure is not None:
+            self._outages.failed(listing_id, "poll", failure, **self._who(listing_id))
+        else:
+            self._outages.ended(listing_id, "poll", **self._who(listing_id))
+
+    def _who(self, listing_id: ListingId) -> Mapping[str, str]:
+        """Return what the log calls a listing: by its studio, where it is one studio's."""
+        studios = self._listings[listing_id].studios
+        if studios is None or len(studios) != 1:
+            return {"target": listing_id[0], "listing": listing_id[1]}
+        known = self._studios.get(self._key(listing_id, studios[0].id))
+        studio = known.studio if known is not None else studios[0]
+        return {"target": listing_id[0], "studio": studio.name, "studio_id": studio.id}
 
 
 def _read(
@@ -325,17 +343,17 @@ def _read(
     listing: Listing,
     deadline: Deadline,
     previous: Mapping[str, Census | None],
-    studios: dict[str, Studio],
+    found: dict[str, Studio],
 ) -> Mapping[str, Census]:
     """Read a listing to its end and return a census for each studio: those it was for before, and those found in it.
 
-    `studios` takes what the pages say of them, as they come: a name that was answered stays though the listing fails.
+    `found` takes what the pages say of studios, as they come: a name that was answered stays though the listing fails.
     """
     tallies = {id: Tally(source.known_pairs, census) for id, census in previous.items()}
     for page in source.read(listing, deadline):
         deadline.check()
         for studio in page.studios:
-            studios[studio.id] = studio
+            found[studio.id] = studio
             if studio.id not in tallies:
                 tallies[studio.id] = Tally(source.known_pairs)
         for backup in page.backups:
@@ -362,27 +380,4 @@ def _counted(known: StudioStatus, census: Census, now: float, wall_now: float) -
         census=census,
         census_at=now,
         new_failures={state: told.get(state, 0) + census.new_failures[state] for state in FAILED_STATES},
-    )
-
-
-def _tell(listing: Listing, failure: PollError | None, before: Reason | None) -> None:
-    """Log a listing's first failure, and each for another reason; then that it works again."""
-    who = {"target": listing.target, "listing": listing.key}
-    if listing.studios is not None and len(listing.studios) == 1:
-        who = {"target": listing.target, "studio": listing.studios[0].name, "studio_id": listing.studios[0].id}
-    if failure is not None and failure.reason != before:
-        _log_failure("poll failed", failure, **who)
-    elif failure is None and before is not None:
-        log.info("poll works again", **who)
-
-
-def _log_failure(event: str, error: PollError, **who: str) -> None:
-    log.warning(
-        event,
-        **who,
-        reason=str(error.reason),
-        code=error.code,
-        request_id=error.request_id,
-        error=str(error),
-        advice=error.reason.advice,
     )

@@ -167,6 +167,22 @@ def test_a_name_that_was_answered_stays_though_the_listing_fails() -> None:
     assert sweep(poller(target(source))).keys() == {"one"}
 
 
+def test_a_name_stays_when_a_later_listing_does_not_tell_it_again() -> None:
+    source = FakeSource(listing(Studio(ONE.id, ONE.id)))
+    source.pages = [Page(studios=[ONE])]
+    made = poller(target(source, poll_interval=0.02))
+
+    async def run() -> None:
+        polling = asyncio.create_task(made.run())
+        await until(lambda: known(made).keys() == {"one"})
+        source.pages = [Page()]
+        await until(lambda: len(source.reads) >= 4)
+        polling.cancel()
+
+    asyncio.run(run())
+    assert known(made).keys() == {"one"}
+
+
 def test_a_fault_in_a_source_fails_its_own_poll_only() -> None:
     broken, healthy = FakeSource(listing(ONE)), FakeSource(listing(TWO, target="other"))
 
