@@ -35,7 +35,7 @@ from exporter.metrics import (
     render,
 )
 from exporter.poller import Poller
-from exporter.targets import build
+from exporter.targets import build, new_sessions
 
 log = structlog.get_logger(__name__)
 
@@ -94,18 +94,21 @@ async def _poll_and_serve(
 ) -> None:
     """Poll and answer until SIGTERM or SIGINT; SIGHUP loads the configuration anew."""
     calls = ApiCalls()
-    poller = Poller(build(config, calls), max_concurrent_polls=config.max_concurrent_polls)
+    sessions = new_sessions(config)
+    poller = Poller(build(config, calls, sessions), max_concurrent_polls=config.max_concurrent_polls)
     loaded = ConfigStatus(successful=True, success_timestamp_seconds=time.time())
 
     def reload() -> str:
-        nonlocal loaded
+        nonlocal loaded, sessions
         try:
             fresh = load(file)
         except ConfigError as error:
             loaded = msgspec.structs.replace(loaded, successful=False)
             log.error("reload refused; the configuration from before stays", error=str(error))
             return str(error)
-        poller.reconfigure(build(fresh, calls), max_concurrent_polls=fresh.max_concurrent_polls)
+        before, sessions = sessions, new_sessions(fresh)
+        poller.reconfigure(build(fresh, calls, sessions), max_concurrent_polls=fresh.max_concurrent_polls)
+        before.close()
         loaded = ConfigStatus(successful=True, success_timestamp_seconds=time.time())
         log.info("configuration reloaded", targets=len(fresh.targets))
         return ""

@@ -19,9 +19,9 @@ def configure(level: str, format: str) -> None:
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("msg"),
     ]
-    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    renderers: list[structlog.typing.Processor] = [structlog.processors.JSONRenderer()]
     if format == "logfmt":
-        renderer = structlog.processors.LogfmtRenderer(key_order=["ts", "level", "msg"])
+        renderers = [_printable, structlog.processors.LogfmtRenderer(key_order=["ts", "level", "msg"])]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -35,10 +35,19 @@ def configure(level: str, format: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for library in ("boto3", "botocore", "urllib3", "uvicorn", "asyncio"):
         # botocore's own debug lines hold signed requests, credentials' tokens among them.
         logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
+
+
+def _printable(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Let no text of the far side's steer the terminal that shows the log."""
+    return {name: _only_printable(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _only_printable(text: str) -> str:
+    return "".join(character if character.isprintable() or character == "\n" else "?" for character in text)

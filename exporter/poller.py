@@ -18,6 +18,7 @@ from typing import TypeVar
 import msgspec
 import structlog
 
+from exporter import clock
 from exporter.backups import FAILED_STATES, Census, Studio, Tally
 from exporter.outages import Outages
 from exporter.sources import Deadline, Listing, PollError, Reason, Source
@@ -50,7 +51,7 @@ class Poller:
         *,
         max_concurrent_polls: int,
         wall_clock: Callable[[], float] = time.time,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = clock.seconds,
     ) -> None:
         self._wall_clock = wall_clock
         self._clock = clock

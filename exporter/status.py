@@ -41,7 +41,7 @@ class StudioStatus(msgspec.Struct, frozen=True):
     last_success: float | None = None
     #: Of the last complete listing; None in a Status when that is longer ago than stale_after.
     census: Census | None = None
-    #: When the census was complete, on the monotonic clock.
+    #: When the census was complete, by the clock of exporter.clock.
     census_at: float = 0.0
     next_poll: float | None = None
 

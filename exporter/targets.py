@@ -17,12 +17,18 @@ from exporter.status import Target
 _SERVICES = {NimbleSource.name: "nimble", EbsSource.name: "ec2", AwsBackupSource.name: "backup"}
 
 
-def build(config: Config, calls: ApiCalls) -> Sequence[Target]:
+def new_sessions(config: Config) -> Sessions:
+    """Return sessions with room for the connections of all polls that the configuration has at once, in both lanes."""
+    return Sessions(max_connections=2 * config.max_concurrent_polls)
+
+
+def build(config: Config, calls: ApiCalls, sessions: Sessions | None = None) -> Sequence[Target]:
     """Return the configuration's targets, in its order. Their API calls go into the account `calls`.
 
-    No request is made: credentials are looked up by the first poll.
+    No request is made: credentials are looked up by the first poll. Without `sessions`, which are the caller's to
+    close, connections last as long as the process.
     """
-    sessions = Sessions(max_connections=2 * config.max_concurrent_polls)
+    sessions = sessions or new_sessions(config)
     return [
         Target(
             name=target.label,

@@ -59,7 +59,16 @@ class Sessions:
     def forget(self, identity: Identity) -> None:
         """Drop a session whose credentials were refused: the next call looks them up anew."""
         with self._lock:
-            self._logins.pop(identity, None)
+            login = self._logins.pop(identity, None)
+        if login is not None:
+            login.close()
+
+    def close(self) -> None:
+        """Close all connections: those in use as soon as they no longer are."""
+        with self._lock:
+            logins, self._logins = self._logins, {}
+        for login in logins.values():
+            login.close()
 
 
 class _Login:
@@ -83,6 +92,10 @@ class _Login:
                 self._session, service, region_name=region, endpoint_url=endpoint_url, max_connections=max_connections
             )
         return self._clients[key]
+
+    def close(self) -> None:
+        for client in list(self._clients.values()):
+            client.close()
 
     def _open(self, region: str) -> boto3.Session:
         session = new_session(self._identity.profile)
@@ -167,7 +180,7 @@ class Api:
                 parsed = getattr(client, xform_name(operation))(**parameters)
         except Exception as error:
             deadline.check()
-            failure = poll_error(error)
+            failure = poll_error(error, call.without_secrets)
             if failure.reason is Reason.ACCESS_DENIED:
                 needed = f"{failure} (it takes the permission {self._service}:{operation})"
                 failure = PollError(failure.reason, needed, code=failure.code, request_id=failure.request_id)
@@ -177,6 +190,6 @@ class Api:
         # A connection that was shut under an answer without a length ends like a complete one.
         deadline.check()
         if call.problem:
-            request_id = parsed.get("ResponseMetadata", {}).get("RequestId", "")
+            request_id = call.without_secrets(parsed.get("ResponseMetadata", {}).get("RequestId", ""))
             raise PollError(Reason.BAD_RESPONSE, f"{operation}: {call.problem}", request_id=request_id)
         return parsed, call.body

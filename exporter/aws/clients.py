@@ -6,8 +6,9 @@ that thread's requests belong to, those for credentials among them: botocore has
 
 from __future__ import annotations
 
-import gzip
+import re
 import socket
+import sys
 import threading
 import time
 import zlib
@@ -27,6 +28,7 @@ from botocore.awsrequest import (
 )
 from botocore.config import Config
 from botocore.loaders import Loader
+from botocore.retries import quota, standard
 
 from exporter.aws.account import ApiCalls
 from exporter.aws.errors import CREDENTIAL_OPERATIONS, is_throttling
@@ -38,6 +40,10 @@ MODELS = Path(__file__).parent.parent / "sources" / "models"
 CONNECT_TIMEOUT_SECONDS = 5.0
 #: The first try included (botocore's `standard` mode has three by default).
 TRIES = 3
+#: More than any page has: an answer without an end must not take all the memory there is before its deadline.
+MAX_BODY_BYTES = 64 * 2**20
+_TOO_LONG = f"the body is longer than {MAX_BODY_BYTES // 2**20} MiB"
+_GZIP = 16 + zlib.MAX_WBITS
 
 
 class Call:
@@ -49,6 +55,8 @@ class Call:
         self.deadline = deadline
         self.body = b""
         self.problem = ""
+        #: What requests carried that nobody may read: access keys, signatures, tokens.
+        self._secrets: set[str] = set()
         self._calls = calls
         self._source = source
         self._region = region
@@ -57,9 +65,10 @@ class Call:
         self._sent_at: float | None = None
         self._operation = ""
 
-    def before_send(self, operation: str) -> None:
+    def before_send(self, operation: str, headers: Mapping[str, Any]) -> None:
         """Refuse a try that comes too late; count any other."""
         self.deadline.check()
+        self._secrets.update(_secrets(headers))
         self._operation = operation
         self._calls.sent(self._source, self._region, self._target, operation)
         self._sent_at = time.monotonic()
@@ -70,13 +79,13 @@ class Call:
         headers, body = answer["headers"], answer["body"]
         self.problem = ""
         length = headers.get("Content-Length")
-        if length is not None and length.isdigit() and int(length) != len(body):
+        if len(body) > MAX_BODY_BYTES:
+            self.problem = _TOO_LONG
+        elif length is not None and length.isdigit() and int(length) != len(body):
             self.problem = f"the body has {len(body)} of {length} bytes"
         elif headers.get("Content-Encoding", "").lower() == "gzip":  # nobody asked for it, but a proxy may add it
-            try:
-                body = answer["body"] = gzip.decompress(body)
-            except (OSError, EOFError, zlib.error) as error:
-                self.problem = f"the body is not gzip: {error}"
+            body, self.problem = _unzipped(body)
+            answer["body"] = body
         if self._undecoded and answer["status_code"] < 300 and self._operation not in CREDENTIAL_OPERATIONS:
             self.body, answer["body"] = body, nothing
 
@@ -93,8 +102,14 @@ class Call:
         if status >= 300:
             self._failed(code)
 
+    def without_secrets(self, text: str) -> str:
+        """Return a text of the far side's without what it may quote of the requests that were made to it."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
     def _failed(self, code: str) -> None:
-        self._calls.failed(self._source, self._region, self._target, self._operation, code)
+        self._calls.failed(self._source, self._region, self._target, self._operation, self.without_secrets(code))
 
     def _settle(self) -> bool:
         """End the wait for a request's answer, if there is one."""
@@ -104,6 +119,27 @@ class Call:
         self._calls.took(self._source, self._region, self._operation, time.monotonic() - self._sent_at)
         self._sent_at = None
         return True
+
+
+def _secrets(headers: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the secret parts of a signed request's headers, which botocore has as bytes or as text."""
+    for name in ("Authorization", "X-Amz-Security-Token", "x-amz-sso_bearer_token"):
+        value = headers.get(name, "")
+        value = value.decode() if isinstance(value, bytes) else value
+        found = re.findall(r"(?:Credential|Signature)=([^/,\s]+)", value) if name == "Authorization" else [value]
+        yield from filter(None, found)
+
+
+def _unzipped(body: bytes) -> tuple[bytes, str]:
+    """Return a gzip body's content, or what is wrong with it."""
+    unzip = zlib.decompressobj(_GZIP)
+    try:
+        content = unzip.decompress(body, MAX_BODY_BYTES)
+    except zlib.error as error:
+        return b"", f"the body is not gzip: {error}"
+    if unzip.unconsumed_tail:
+        return b"", _TOO_LONG
+    return (content, "") if unzip.eof else (b"", "the body is not gzip: it ends too soon")
 
 
 class _Thread(threading.local):
@@ -139,9 +175,9 @@ def new_session(profile: str = "", *, credentials: object = None) -> boto3.Sessi
     return boto3.Session(botocore_session=core)
 
 
-def _on_before_send(event_name: str, **_: Any) -> None:
+def _on_before_send(event_name: str, request: Any, **_: Any) -> None:
     if _thread.call is not None:
-        _thread.call.before_send(event_name.rpartition(".")[2])
+        _thread.call.before_send(event_name.rpartition(".")[2], request.headers)
 
 
 def _on_before_parse(response_dict: dict[str, Any], operation_model: Any, **_: Any) -> None:
@@ -159,7 +195,8 @@ def new_client(session: boto3.Session, service: str, *, max_connections: int = 1
     """Return a client whose waits a Deadline can cut short.
 
     botocore has no public way to say which connections a client makes, so this reaches for the HTTP session in its
-    endpoint (as of botocore 1.44); proxies, CA bundles and TLS stay botocore's own.
+    endpoint (as of botocore 1.44); proxies, CA bundles and TLS stay botocore's own. Nor has it one to lift the quota of
+    retries that all calls of a client share: a studio that is throttled for ever would use up those of all others.
     """
     config = Config(
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
@@ -171,6 +208,10 @@ def new_client(session: boto3.Session, service: str, *, max_connections: int = 1
     http = client._endpoint.http_session
     http._pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
     http._manager.pool_classes_by_scheme = http._pool_classes_by_scheme
+    name = client.meta.service_model.service_id.hyphenize()
+    client.meta.events.unregister(f"needs-retry.{name}", unique_id=f"retry-config-{name}")
+    retries = standard.register_retry_handler(client, max_attempts=TRIES)
+    retries._retry_quota._quota = quota.RetryQuota(initial_capacity=sys.maxsize)
     return client
 
 
@@ -190,10 +231,28 @@ class _Interruptible:
         _tell_deadline(partial(_shut, self.sock))
         return super().request(*arguments, **keywords)  # type: ignore[misc]  # a mixin before a connection class
 
+    def getresponse(self) -> Any:
+        response = super().getresponse()  # type: ignore[misc]  # a mixin before a connection class
+        response.stream = partial(_bounded, response, response.stream)
+        return response
+
 
 def _tell_deadline(interrupt: Callable[[], None]) -> None:
     if _thread.call is not None:
         _thread.call.deadline.on_expiry(interrupt)
+
+
+def _bounded(
+    response: Any, stream: Callable[..., Iterator[bytes]], *arguments: Any, **keywords: Any
+) -> Iterator[bytes]:
+    """Yield a body's pieces up to the one with which it is too long; the rest is not read."""
+    size = 0
+    for piece in stream(*arguments, **keywords):
+        yield piece
+        size += len(piece)
+        if size > MAX_BODY_BYTES:
+            response.close()
+            return
 
 
 def _shut(sock: Any) -> None:

@@ -1,13 +1,13 @@
 """What a failed API call means for a poll: botocore's exceptions in, a PollError with one of nine reasons out.
 
 The message is for people. It never holds what AWS says about credentials, since a signature's refusal quotes the signed
-headers, nor the query of a URL.
+headers, nor the query of a URL, nor what the caller conceals.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import botocore.exceptions as botocore_errors
@@ -38,51 +38,56 @@ _CREDENTIAL_CODES = {
     "MissingAuthenticationToken",
     "MissingAuthenticationTokenException",
     "RequestExpired",
+    "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
 #: The calls that credentials are got by: refused there, it is the credentials that are wrong.
 CREDENTIAL_OPERATIONS = {"AssumeRole", "AssumeRoleWithWebIdentity", "GetRoleCredentials", "CreateToken"}
-_CREDENTIAL_ERRORS = (
-    botocore_errors.NoCredentialsError,
-    botocore_errors.PartialCredentialsError,
-    botocore_errors.CredentialRetrievalError,
-    botocore_errors.MetadataRetrievalError,
-    botocore_errors.ProfileNotFound,
-    botocore_errors.ConfigNotFound,
-    botocore_errors.ConfigParseError,
-    botocore_errors.InvalidConfigError,
-    botocore_errors.InfiniteLoopConfigError,
-    botocore_errors.UnknownCredentialError,
-    botocore_errors.RefreshWithMFAUnsupportedError,
-    botocore_errors.TokenRetrievalError,
-    botocore_errors.SSOError,
-)
-_TIMEOUT_ERRORS = (botocore_errors.ReadTimeoutError, botocore_errors.ConnectTimeoutError)
-_CONNECTION_ERRORS = (botocore_errors.ConnectionError, botocore_errors.HTTPClientError)
-_BAD_RESPONSE_ERRORS = (
-    botocore_errors.ResponseStreamingError,
-    botocore_errors.IncompleteReadError,
-    ResponseParserError,
+#: In this order: some of the later are bases of the earlier.
+_REASONS: tuple[tuple[Reason, tuple[type[Exception], ...]], ...] = (
+    (
+        Reason.CREDENTIALS,
+        (
+            botocore_errors.NoCredentialsError,
+            botocore_errors.PartialCredentialsError,
+            botocore_errors.CredentialRetrievalError,
+            botocore_errors.MetadataRetrievalError,
+            botocore_errors.ProfileNotFound,
+            botocore_errors.ConfigNotFound,
+            botocore_errors.ConfigParseError,
+            botocore_errors.InvalidConfigError,
+            botocore_errors.InfiniteLoopConfigError,
+            botocore_errors.UnknownCredentialError,
+            botocore_errors.RefreshWithMFAUnsupportedError,
+            botocore_errors.TokenRetrievalError,
+            botocore_errors.SSOError,
+        ),
+    ),
+    (Reason.TIMEOUT, (botocore_errors.ReadTimeoutError, botocore_errors.ConnectTimeoutError)),
+    (
+        Reason.BAD_RESPONSE,
+        (botocore_errors.ResponseStreamingError, botocore_errors.IncompleteReadError, ResponseParserError),
+    ),
+    (Reason.CONNECTION, (botocore_errors.ConnectionError, botocore_errors.HTTPClientError)),
 )
 
 
-def poll_error(error: Exception) -> PollError:
-    """Return what a failed call means for the poll; a PollError means itself."""
+def poll_error(error: Exception, conceal: Callable[[str], str]) -> PollError:
+    """Return what a failed call means for the poll; a PollError means itself.
+
+    `conceal` returns a text without the secrets that the far side may have quoted in it.
+    """
     if isinstance(error, PollError):
         return error
-    code = type(error).__name__
     if isinstance(error, botocore_errors.ClientError):
-        return _client_error(error)
-    if isinstance(error, _CREDENTIAL_ERRORS):
-        return PollError(Reason.CREDENTIALS, _one_line(str(error)), code=code)
-    if isinstance(error, _TIMEOUT_ERRORS):
-        return PollError(Reason.TIMEOUT, _one_line(str(error)), code=code)
-    if isinstance(error, _BAD_RESPONSE_ERRORS):
-        return PollError(Reason.BAD_RESPONSE, _one_line(str(error)), code=code)
-    if isinstance(error, _CONNECTION_ERRORS):
-        return PollError(Reason.CONNECTION, _one_line(str(error)), code=code)
-    return PollError(Reason.OTHER, _one_line(f"{code}: {error}"), code=code)
+        failure = _client_error(error)
+    else:
+        name = type(error).__name__
+        reason = next((reason for reason, types in _REASONS if isinstance(error, types)), None)
+        failure = PollError(reason or Reason.OTHER, f"{error}" if reason else f"{name}: {error}", code=name)
+    message, code, request_id = (_one_line(conceal(text)) for text in (str(failure), failure.code, failure.request_id))
+    return PollError(failure.reason, message, code=code, request_id=request_id)
 
 
 def _client_error(error: botocore_errors.ClientError) -> PollError:
@@ -90,7 +95,7 @@ def _client_error(error: botocore_errors.ClientError) -> PollError:
     metadata = answer.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode", 0)
     code = str(answer.get("Error", {}).get("Code", ""))
-    message = _one_line(f"{error.operation_name}: {answer.get('Error', {}).get('Message', '')}")
+    message = f"{error.operation_name}: {answer.get('Error', {}).get('Message', '')}"
     if is_throttling(status, code):
         reason = Reason.THROTTLED
     elif status >= 500 or status == 408:
@@ -104,7 +109,7 @@ def _client_error(error: botocore_errors.ClientError) -> PollError:
         reason = Reason.NOT_FOUND
     else:
         reason = Reason.OTHER
-    return PollError(reason, message, code=code, request_id=metadata.get("RequestId", ""))
+    return PollError(reason, message, code=code, request_id=str(metadata.get("RequestId", "")))
 
 
 def is_throttling(status: int, code: str) -> bool:

@@ -7,7 +7,6 @@ nine reasons. Sources run in threads of their own; a Deadline is how the poller 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
@@ -15,6 +14,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from exporter import clock
 from exporter.backups import Backup, Pair, Studio
 
 #: More pages than any listing has: a list that goes on beyond them is a fault of the far side.
@@ -50,7 +50,10 @@ _ADVICE = {
     Reason.CONNECTION: "There was no connection: see DNS, proxy, firewall and CA bundle.",
     Reason.SERVER_ERROR: "The far side failed: wait, and see whether AWS tells of trouble.",
     Reason.BAD_RESPONSE: "This is not what the API answers: see what stands between, a proxy perhaps.",
-    Reason.CREDENTIALS: "There are no valid credentials: see the environment, the profile and the role's trust policy.",
+    Reason.CREDENTIALS: (
+        "There are no valid credentials: see the environment, the profile, the role's trust policy and this machine's"
+        " clock."
+    ),
     Reason.OTHER: "See the message.",
 }
 
@@ -72,10 +75,10 @@ class Deadline:
     """The moment by which a poll has to have ended, known to the thread that polls and to the one that waits.
 
     The polling thread checks it after each page and says how its present wait can be cut short; the waiting one calls
-    `expire`, which does so. Times are seconds of a monotonic clock.
+    `expire`, which does so.
     """
 
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, seconds: float, clock: Callable[[], float] = clock.seconds) -> None:
         self.seconds = seconds
         self._clock = clock
         self._end = clock() + seconds

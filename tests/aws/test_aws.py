@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 import ssl
 import subprocess
 import threading
@@ -123,6 +125,72 @@ def test_a_message_is_one_line_of_bounded_length(endpoint: Start) -> None:
     refused = refusal(api(endpoint(lambda _: error("ValidationException", 400, "a\nb" * 1000)).url))
     assert "\n" not in str(refused)
     assert len(str(refused)) <= 300
+
+
+@pytest.mark.parametrize("reflect", ["message", "code", "request id"])
+def test_no_part_of_a_requests_signature_comes_back_in_an_error(
+    endpoint: Start, monkeypatch: pytest.MonkeyPatch, reflect: str
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAPLANTEDKEY")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "planted-session-token")
+
+    def answer(request: Request) -> Answer:
+        told = f"{request.headers['authorization']} {request.headers['x-amz-security-token']}"
+        said = {"message": told if reflect == "message" else "", "code": told if reflect == "code" else "Odd"}
+        return http(said, 400, x_amzn_RequestId=told if reflect == "request id" else "r-1")
+
+    calls = ApiCalls()
+    failure = refusal(api(endpoint(answer).url, calls=calls))
+    told = f"{failure} {failure.code} {failure.request_id} {calls.errors()}"
+    assert "SignedHeaders=" in told  # it did come back
+    assert not re.search(r"AKIAPLANTEDKEY|planted-session-token|[0-9a-f]{64}", told)
+
+
+def test_one_studio_that_is_throttled_for_ever_uses_up_no_others_retries(endpoint: Start) -> None:
+    failed_once = set()
+
+    def answer(request: Request) -> Answer:
+        if "s-1" in request.parts:
+            return error("ThrottlingException", 429)
+        if request.path in failed_once:
+            return page()
+        failed_once.add(request.path)
+        return error("InternalServerErrorException", 500)
+
+    shared = api(endpoint(answer).url)
+    for _ in range(60):  # botocore's quota is for 500 / 14 retries
+        assert refusal(shared).reason is Reason.THROTTLED
+    with Deadline(10.0).enforced() as deadline:
+        assert shared.fetch("ListStreamingSessionBackups", deadline, studioId="s-2")
+
+
+def test_an_answer_without_an_end_costs_no_more_memory_than_a_page_may(
+    endpoint: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.aws.clients.MAX_BODY_BYTES", 2**20)
+    sent = []
+
+    def for_ever() -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+        while True:
+            sent.append(2**16)
+            yield b" " * 2**16
+
+    failure = refusal(api(endpoint(lambda _: for_ever()).url), seconds=30)
+    assert (failure.reason, str(failure)) == (
+        Reason.BAD_RESPONSE,
+        "ListStreamingSessionBackups: the body is longer than 64 MiB",
+    )
+    assert sum(sent) < 64 * 2**20  # what fits into the sockets' buffers is sent too
+
+
+def test_gzip_may_not_unfold_to_more_than_a_page(endpoint: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.aws.clients.MAX_BODY_BYTES", 2**20)
+    bomb = http(gzip.compress(b" " * (2**20 + 1)), Content_Encoding="gzip")
+    failure = refusal(api(endpoint(lambda _: bomb).url))
+    assert str(failure) == "ListStreamingSessionBackups: the body is longer than 64 MiB"
+    just = http(gzip.compress(b" " * (2**20 - 1) + b"x"), Content_Encoding="gzip")
+    assert len(ask(api(endpoint(lambda _: just).url))) == 2**20
 
 
 def test_error_codes_cannot_make_series_without_end() -> None:
