@@ -88,6 +88,10 @@ class Endpoint:
                 return
             yield bytes([byte])
 
+    def pause(self, seconds: float) -> None:
+        """Wait before an answer; no longer than the endpoint lasts."""
+        self.ended.wait(seconds)
+
     @contextmanager
     def running(self) -> Iterator[Endpoint]:
         threading.Thread(target=self._accept, daemon=True).start()

@@ -2,93 +2,25 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import select
 import signal
 import socket
 import stat
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import simulator
 from exporter.simulator import Fleet
+from tests.commands import counts, free_port, get, run, started, wait_for, write
 from tests.endpoint import Endpoint, error, hang, page
 from tests.endpoint import http as http_answer
 
 NOW = 1_790_000_000.0
-
-
-def run(*arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "exporter", *map(str, arguments)],
-        text=True,
-        capture_output=True,
-        timeout=timeout,
-        check=False,
-    )
-
-
-@contextmanager
-def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """Run a command that does not end by itself, and end it whatever comes."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "exporter", *map(str, arguments)],
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def get(port: int, path: str = "/metrics", method: str = "GET") -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request(method, path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    finally:
-        connection.close()
-
-
-def wait_for(port: int, path: str, *holds: str, limit: float = 30) -> str:
-    """Return what the path answers once it holds all of these texts."""
-    end = time.monotonic() + limit
-    while True:
-        try:
-            _, body = get(port, path)
-            if all(text in body for text in holds):
-                return body
-        except OSError:
-            body = "(no answer)"
-        assert time.monotonic() < end, f"{holds} did not come within {limit:g} s; the last answer: {body[-2000:]}"
-        select.select([], [], [], 0.02)
-
-
-def counts(text: str) -> Mapping[tuple[str, str, str], float]:
-    return {
-        (sample.labels["studio_id"], sample.labels["state"], sample.labels["status_code"]): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name == "studio_backups" and sample.value
-    }
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +33,6 @@ def simulated() -> Iterator[str]:
 @pytest.fixture
 def config(tmp_path: Path, simulated: str) -> Path:
     return write(tmp_path, f"targets: [{{aws_region: us-west-2, endpoint_url: '{simulated}'}}]\n")
-
-
-def write(folder: Path, text: str, name: str = "config.yaml") -> Path:
-    file = folder / name
-    file.write_text(text)
-    return file
 
 
 # Usage

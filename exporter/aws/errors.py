@@ -95,11 +95,16 @@ def _client_error(error: botocore_errors.ClientError) -> PollError:
     metadata = answer.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode", 0)
     code = str(answer.get("Error", {}).get("Code", ""))
-    message = f"{error.operation_name}: {answer.get('Error', {}).get('Message', '')}"
+    message = f"{error.operation_name}: {answer.get('Error', {}).get('Message') or f'HTTP status {status}'}"
     if is_throttling(status, code):
         reason = Reason.THROTTLED
     elif status >= 500 or status == 408:
         reason = Reason.SERVER_ERROR
+    elif 300 <= status < 400:
+        reason = Reason.BAD_RESPONSE
+        message = f"{error.operation_name}: HTTP status {status}, a redirection, which the API does not use"
+    elif status == 407:
+        reason = Reason.CONNECTION
     elif code in _CREDENTIAL_CODES or error.operation_name in CREDENTIAL_OPERATIONS:
         reason = Reason.CREDENTIALS
         message = f"{error.operation_name}: the credentials were refused"

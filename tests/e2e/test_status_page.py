@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.commands import free_port, started, wait_for
 from tests.e2e.browser import Browser, browser
-from tests.test_cli import free_port, started, wait_for
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from exporter import simulator
 from exporter.simulator import Fleet, FleetBackup
 from tests.backup_server import MODEL, check
-from tests.test_cli import counts, run
+from tests.commands import counts, run
 
 NOW = 1.79e9
 FLEET = Fleet(5, studios=2, sessions=30, failure_ratio=0.2)
