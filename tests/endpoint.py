@@ -71,7 +71,7 @@ class Endpoint:
 
     def __init__(self, answer: Callable[[Request], Answer], tls: ssl.SSLContext | None = None) -> None:
         self.answer = answer
-        self._tls = tls
+        self.tls = tls
         self.requests: list[Request] = []
         #: Set when the endpoint ends: what a dripping answer waits on between its bytes.
         self.ended = threading.Event()
@@ -129,7 +129,7 @@ class Endpoint:
         self._peers.discard(plain)
 
     def _wrapped(self, peer: socket.socket) -> socket.socket:
-        return self._tls.wrap_socket(peer, server_side=True) if self._tls else peer
+        return self.tls.wrap_socket(peer, server_side=True) if self.tls else peer
 
 
 def _read(lines: Any) -> Request | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import re
-import ssl
 import subprocess
 import threading
 import time
@@ -22,6 +21,7 @@ from exporter.aws import Api, Identity, Sessions
 from exporter.aws.account import MAX_ERROR_CODES, ApiCalls
 from exporter.sources import Deadline, PollError, Reason
 from tests.endpoint import Answer, Endpoint, Request, error, hang, http, page, reset
+from tests.tls import new_certificate, server_context
 from tests.waiting import wait_until
 
 Start = Callable[[Callable[[Request], Answer]], Endpoint]
@@ -216,23 +216,11 @@ def test_refused_reset_and_unresolved_are_connection(endpoint: Start) -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    file = tmp_path / "own.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", file, "-out", f"{file}.crt"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return file
-
-
-def tls_context(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(f"{certificate}.crt", certificate)
-    return context
+    return new_certificate(tmp_path)
 
 
 def test_tls_fails_without_the_ca_bundle_and_works_with_it(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Endpoint(lambda _: page(), tls_context(certificate)).running() as server:
+    with Endpoint(lambda _: page(), server_context(certificate)).running() as server:
         assert refusal(api(server.url)).reason is Reason.CONNECTION
         assert server.requests == []
         monkeypatch.setenv("AWS_CA_BUNDLE", f"{certificate}.crt")
@@ -264,7 +252,7 @@ def test_an_answer_that_does_not_come_to_an_end_costs_no_more_than_the_deadline(
         body = b"HTTP/1.1 200 OK\r\n\r\n" + b'{"streamingSessionBackups": []}' + b" " * 1000
         return server.drip(body, 0.05, at_once=60)
 
-    server = Endpoint(lambda _: whole, tls_context(certificate) if tls else None)
+    server = Endpoint(lambda _: whole, server_context(certificate) if tls else None)
     calls = ApiCalls()
     with server.running():
         target = api(server.url, calls=calls)

@@ -15,6 +15,7 @@ import msgspec
 from exporter.backups import MAX_UNFORESEEN_PAIRS
 from exporter.sources import Reason
 from tests.endpoint import Answer, Endpoint, Request, error, hang, http, page, reset
+from tests.hostile.studios import ready
 
 Pair = tuple[str, str]
 LIST = "ListStreamingSessionBackups"
@@ -53,12 +54,6 @@ class Scenario(msgspec.Struct, frozen=True):
 
 
 READY: Pair = ("READY", "STREAMING_SESSION_READY")
-
-
-def ready(number: int, **members: Any) -> list[dict[str, Any]]:
-    """Return so many READY backups, with `members` in place of what they have."""
-    given = {"state": READY[0], "statusCode": READY[1], "createdAt": "2024-05-01T10:00:00Z", **members}
-    return [{"backupId": f"b-{each}", "sessionId": f"s-{each}", **given} for each in range(number)]
 
 
 def _always(answer: Answer) -> Callable[[Visit], Answer]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import html
-import json
+import itertools
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,44 +18,24 @@ from structlog.testing import capture_logs
 
 from exporter import pages
 from exporter.aws.account import ApiCalls
-from exporter.config import load
 from exporter.metrics import ConfigStatus, StudioBackupCollector, new_registry, render
-from exporter.poller import Poller
 from exporter.sources import Reason
 from exporter.status import StudioStatus
-from exporter.targets import build
-from tests.endpoint import Answer, Endpoint, Request, http, page
-from tests.hostile.scenarios import HOST, READY, SCENARIOS, TIMEOUT_SECONDS, Scenario, Visit, ready
+from tests.endpoint import Answer, Endpoint, Request
+from tests.environment import set_aws_environment
+from tests.hostile.exporter import configured, counts, polling, studios
+from tests.hostile.scenarios import HOST, READY, SCENARIOS, TIMEOUT_SECONDS, Scenario, Visit
+from tests.hostile.studios import Studios
 from tests.waiting import until
 
 WELL = ("well-1", "well-2", "well-3")
 SICK = {scenario.id: scenario for part in SCENARIOS.values() for scenario in part}
 INTERVAL_SECONDS = 2.0
-LANES = 8
 
 
-class Studios:
-    """The far side: each studio has two backups while it is well, and three once it is well again."""
-
-    def __init__(self) -> None:
-        self.endpoint = Endpoint(self._answer)
-        self.backups = 2
-        self.are_sick = False
-        self.asked_at: dict[str, list[float]] = defaultdict(list)
-        self._visits: Counter[str] = Counter()
-
-    def _answer(self, request: Request) -> Answer:
-        match request.parts:
-            case [_, "studios", studio]:
-                return http({"studio": {"studioId": studio, "studioName": f"name of {studio}"}})
-            case [_, "studios", studio, "streaming-session-backups"]:
-                self.asked_at[studio].append(time.monotonic())
-                if self.are_sick and studio in SICK:
-                    visit = Visit(request, self._visits[studio], self.endpoint)
-                    self._visits[studio] += 1
-                    return SICK[studio].answer(visit)
-                return page(ready(self.backups))
-        raise AssertionError(request)
+def sickness(scenario: Scenario, endpoint: Endpoint) -> Callable[[Request], Answer]:
+    visits = itertools.count()
+    return lambda request: scenario.answer(Visit(request, next(visits), endpoint))
 
 
 class Seen(msgspec.Struct):
@@ -75,86 +54,57 @@ class Seen(msgspec.Struct):
         return scenario.error.replace(HOST, self.url)
 
 
-async def watch(studios: Studios, file: Path, log: Sequence[Mapping[str, Any]]) -> Seen:
-    config, calls = load(file), ApiCalls()
-    poller = Poller(build(config, calls), max_concurrent_polls=config.max_concurrent_polls)
-    registry = new_registry(StudioBackupCollector(poller.status, calls, lambda: ConfigStatus(True, 0.0)))
+async def watch(far_side: Studios, file: Path, log: Sequence[Mapping[str, Any]]) -> Seen:
+    async with polling(file) as poller:
 
-    def known() -> Mapping[str, StudioStatus]:
-        return {studio.studio.id: studio for studio in poller.status().studios}
+        async def polled(times: int) -> Mapping[str, StudioStatus]:
+            """Return what is known once each studio has been polled so many times more."""
+            before = studios(poller)
+            wanted = {id: times + (before[id].polls if id in before else 0) for id in (*WELL, *SICK)}
+            await until(
+                lambda: (
+                    wanted.keys() == studios(poller).keys()
+                    and all(studio.polls >= wanted[id] for id, studio in studios(poller).items())
+                ),
+                limit=60,
+            )
+            return studios(poller)
 
-    async def polled(times: int) -> Mapping[str, StudioStatus]:
-        """Return what is known once each studio has been polled so many times more."""
-        before = {id: studio.polls for id, studio in known().items()}
-        await until(
-            lambda: (
-                all(known()[id].polls >= before.get(id, 0) + times for id in (*WELL, *SICK) if id in known())
-                and len(known()) == len(WELL) + len(SICK)
-            ),
-            limit=60,
-        )
-        return known()
-
-    polling = asyncio.create_task(poller.run())
-    well = await polled(1)
-    studios.are_sick = True
-    await polled(1)
-    asked_before = {id: len(studios.asked_at[id]) for id in WELL}
-    sick = await polled(2)
-    gaps = [
-        late - early for id in WELL for early, late in pairwise(studios.asked_at[id][max(0, asked_before[id] - 1) :])
-    ]
-    text, _ = await asyncio.to_thread(render, registry)
-    document = pages.status_page(poller.status(), time.time(), version="0", telemetry_path="/metrics")
-    studios.are_sick, studios.backups = False, 3
-    await polled(1)
-    again = await polled(1)
-    polling.cancel()
-    return Seen(
-        well,
-        sick,
-        again,
-        log,
-        {
-            (sample.labels["studio_id"], sample.name, sample.labels.get("reason", "")): sample.value
-            for family in text_string_to_metric_families(text.decode())
-            for sample in family.samples
-            if "studio_id" in sample.labels
-        },
-        document,
-        gaps,
-        studios.endpoint.url,
-    )
+        well = await polled(1)
+        far_side.sick = {id: sickness(scenario, far_side.endpoint) for id, scenario in SICK.items()}
+        await polled(1)
+        settled = {id: len(far_side.asked_at[id]) for id in WELL}
+        sick = await polled(2)
+        gaps = [late - early for id in WELL for early, late in pairwise(far_side.asked_at[id][settled[id] - 1 :])]
+        registry = new_registry(StudioBackupCollector(poller.status, ApiCalls(), lambda: ConfigStatus(True, 0.0)))
+        text, _ = render(registry)
+        document = pages.status_page(poller.status(), time.time(), version="0", telemetry_path="/metrics")
+        far_side.sick, far_side.backups = {}, 3
+        await polled(1)
+        again = await polled(1)
+    metrics = {
+        (sample.labels["studio_id"], sample.name, sample.labels.get("reason", "")): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+        if "studio_id" in sample.labels
+    }
+    return Seen(well, sick, again, log, metrics, document, gaps, far_side.endpoint.url)
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
-    studios = Studios()
-    file = tmp_path_factory.mktemp("hostile") / "config.yaml"
-    with pytest.MonkeyPatch.context() as patch, studios.endpoint.running():
-        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing-secret")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    far_side, folder = Studios(), tmp_path_factory.mktemp("hostile")
+    with pytest.MonkeyPatch.context() as patch, far_side.endpoint.running(), capture_logs() as log:
+        set_aws_environment(patch, folder)
         # That what may pass is tried again is what counts here, not how long botocore waits before it.
         patch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
-        file.write_text(
-            json.dumps(
-                {
-                    "poll_interval": f"{INTERVAL_SECONDS:g}s",
-                    "poll_timeout": f"{int(1000 * TIMEOUT_SECONDS)}ms",
-                    "max_concurrent_polls": LANES,
-                    "targets": [
-                        {"aws_region": "us-west-2", "endpoint_url": studios.endpoint.url, "studios": [*WELL, *SICK]}
-                    ],
-                }
-            )
+        file = configured(
+            folder,
+            {"endpoint_url": far_side.endpoint.url, "studios": [*WELL, *SICK]},
+            poll_interval=f"{INTERVAL_SECONDS:g}s",
+            poll_timeout=f"{1000 * TIMEOUT_SECONDS:g}ms",
         )
-        with capture_logs() as log:
-            yield asyncio.run(watch(studios, file, log))
-
-
-def counts(studio: StudioStatus) -> Mapping[tuple[str, str], int]:
-    assert studio.census is not None
-    return {pair: count for pair, count in studio.census.counts.items() if count}
+        return asyncio.run(watch(far_side, file, log))
 
 
 def of(seen: Seen, scenario: Scenario, event: str) -> list[Mapping[str, Any]]:

@@ -1,0 +1,154 @@
+"""Configurations that change while polls are in flight, and many studios."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.commands import free_port, get, started, wait_for
+from tests.endpoint import hang
+from tests.hostile.book import shown
+from tests.hostile.exporter import configured, counts, polling, studios
+from tests.hostile.scenarios import READY
+from tests.hostile.studios import Studios
+from tests.waiting import until, wait_until
+
+PART = "Change"
+LOADED = "studio_backup_exporter_config_last_reload_success_timestamp_seconds"
+
+
+def samples(port: int, name: str) -> Mapping[str, float]:
+    """Return a family's samples by the studio's id."""
+    return {
+        sample.labels["studio_id"]: sample.value
+        for family in text_string_to_metric_families(get(port)[1])
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def sockets(process: subprocess.Popen[str]) -> int:
+    return sum("socket:" in str(link.readlink()) for link in Path(f"/proc/{process.pid}/fd").iterdir())
+
+
+def threads(process: subprocess.Popen[str]) -> int:
+    return len(list(Path(f"/proc/{process.pid}/task").iterdir()))
+
+
+@shown(
+    PART,
+    "a reload (SIGHUP or `POST /-/reload`) adds, removes and changes targets while polls are in flight",
+    "counters of studios that stay go on, those taken out vanish at once, nothing is polled twice, and the threads and"
+    " connections of before are ended; polls in flight are given up and begun anew",
+)
+@pytest.mark.parametrize("by", ["signal", "request"])
+def test_a_reload_while_polls_are_in_flight(tmp_path: Path, by: str) -> None:
+    far_side, port = Studios(latency=0.05), free_port()
+    far_side.sick = {"hangs": lambda _request: hang}
+    with far_side.endpoint.running() as endpoint:
+
+        def configure(**studios_of: list[str]) -> Path:
+            targets: list[dict[str, Any]] = [
+                {"name": name, "endpoint_url": endpoint.url, "studios": named} for name, named in studios_of.items()
+            ]
+            return configured(tmp_path, *targets, poll_interval="1s", poll_timeout="20s")
+
+        file = configure(first=["stays", "goes", "hangs"], second=["leaves"])
+        options = ["--web.enable-lifecycle"] if by == "request" else []
+        with started("serve", f"--config.file={file}", f"--web.listen-address=127.0.0.1:{port}", *options) as process:
+
+            def reload() -> None:
+                before = re.search(rf"^{LOADED} (.*)", get(port)[1], re.MULTILINE)
+                if by == "request":
+                    assert get(port, "/-/reload", "POST")[0] == 200
+                else:
+                    process.send_signal(signal.SIGHUP)
+                wait_until(lambda: re.search(rf"^{LOADED} (.*)", get(port)[1], re.MULTILINE)[1] != before[1])  # type: ignore[index]  # it is there
+
+            wait_for(port, "/-/healthy", "Healthy")
+            wait_until(lambda: samples(port, "studio_backup_up").keys() == {"stays", "goes", "leaves"})
+            wait_until(lambda: samples(port, "studio_backup_polls_total")["stays"] >= 3)
+            polls = samples(port, "studio_backup_polls_total")["stays"]
+            sockets_before, threads_before = sockets(process), threads(process)
+            for _ in range(5):
+                asked = len(far_side.asked_at["hangs"])
+                configure(first=["stays", "hangs"], third=["comes"])
+                reload()
+                known = samples(port, "studio_backup_up").keys()
+                assert known.isdisjoint({"leaves"})  # its target is gone, and so is it
+                wait_until(lambda: samples(port, "studio_backup_up").keys() == {"stays", "comes"})
+                assert samples(port, "studio_backup_polls_total")["stays"] >= polls
+                # What hung was given up, and is asked for anew, once.
+                wait_until(lambda asked=asked: len(far_side.asked_at["hangs"]) == asked + 1)  # type: ignore[misc]
+                configure(first=["stays", "goes", "hangs"], second=["leaves"])
+                reload()
+                wait_until(lambda: samples(port, "studio_backup_up").keys() == {"stays", "goes", "leaves"})
+            assert max(far_side.most_at_once[id] for id in ("stays", "goes", "comes", "leaves")) == 1
+            wait_until(lambda: sockets(process) <= sockets_before and threads(process) <= threads_before)
+            process.terminate()
+            assert process.wait(10) == 0
+            assert "Traceback" not in process.communicate()[1]
+
+
+@shown(
+    PART,
+    "the new configuration is bad",
+    "nothing changes; `studio_backup_exporter_config_last_reload_successful` is 0; the log, and the answer (500) to"
+    " `POST /-/reload`, say each mistake with its line",
+)
+def test_a_bad_configuration_changes_nothing_while_polls_are_in_flight(tmp_path: Path) -> None:
+    far_side, port = Studios(), free_port()
+    far_side.sick = {"hangs": lambda _request: hang}
+    with far_side.endpoint.running() as endpoint:
+        file = configured(
+            tmp_path,
+            {"endpoint_url": endpoint.url, "studios": ["well", "hangs"]},
+            poll_interval="1s",
+            poll_timeout="30s",
+        )
+        good = json.loads(file.read_text())
+        with started(
+            "serve", f"--config.file={file}", f"--web.listen-address=127.0.0.1:{port}", "--web.enable-lifecycle"
+        ) as process:
+            wait_for(port, "/metrics", 'studio_backup_up{aws_region="us-west-2",source="nimble",studio="name of well"')
+            file.write_text(json.dumps({**good, "poll_intervall": "1s"}, indent=1))
+            status, told = get(port, "/-/reload", "POST")
+            assert (status, told.count("\n")) == (500, 1)
+            assert "poll_intervall" in told
+            polls = samples(port, "studio_backup_polls_total")["well"]
+            wait_until(lambda: samples(port, "studio_backup_polls_total")["well"] >= polls + 2)
+            assert len(far_side.asked_at["hangs"]) == 1  # its poll was not given up
+            assert "studio_backup_exporter_config_last_reload_successful 0.0" in get(port)[1]
+            process.terminate()
+            assert process.wait(10) == 0
+            assert told.strip().partition(": ")[2] in process.communicate()[1]
+
+
+@shown(PART, "500 studios", "each is polled once an interval")
+def test_500_studios_are_polled_once_an_interval_each(tmp_path: Path) -> None:
+    ids = [f"studio-{n}" for n in range(500)]
+    far_side = Studios(*ids)
+
+    async def run() -> None:
+        with far_side.endpoint.running() as endpoint:
+            file = configured(tmp_path, {"endpoint_url": endpoint.url}, poll_interval="10s", poll_timeout="10s")
+            async with polling(file) as poller:
+                await until(lambda: sum(known.polls >= 2 for known in studios(poller).values()) == len(ids), limit=90)
+                known = studios(poller)
+                assert known.keys() == set(ids)
+                assert all(studio.up and counts(studio) == {READY: 2} for studio in known.values())
+                assert max(far_side.most_at_once.values()) == 1
+                polls = [studio.polls for studio in known.values()]
+                assert max(polls) - min(polls) <= 1
+                assert poller.status().targets[0].studios == len(ids)
+
+    asyncio.run(run())
