@@ -9,6 +9,15 @@ import structlog
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("logfmt", "json")
+#: The least level of what libraries say. botocore's debug lines hold signed requests, its warnings tracebacks with what
+#: a credential process complained of; whatever fails for it, a poll fails for, and is logged.
+_LIBRARIES = {
+    "boto3": logging.ERROR,
+    "botocore": logging.ERROR,
+    "urllib3": logging.ERROR,
+    "asyncio": logging.WARNING,
+    "uvicorn": logging.WARNING,
+}
 
 
 def configure(level: str, format: str) -> None:
@@ -39,9 +48,8 @@ def configure(level: str, format: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    for library in ("boto3", "botocore", "urllib3", "uvicorn", "asyncio"):
-        # botocore's own debug lines hold signed requests, credentials' tokens among them.
-        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
+    for library, least in _LIBRARIES.items():
+        logging.getLogger(library).setLevel(max(least, logging.getLevelName(level.upper())))
 
 
 def _printable(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -26,19 +26,23 @@ def run(*arguments: str | Path, timeout: float = 60) -> subprocess.CompletedProc
 
 
 @contextmanager
-def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """Run a command that does not end by itself, and end it whatever comes."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "exporter", *map(str, arguments)],
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+def started(*arguments: str | Path, log: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Run a command that does not end by itself, and end it whatever comes.
+
+    What it says on stderr goes to `log`, where it is more than a pipe that nobody reads meanwhile would hold.
+    """
+    with ExitStack() as stack:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "exporter", *map(str, arguments)],
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=stack.enter_context(log.open("w")) if log else subprocess.PIPE,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def free_port() -> int:

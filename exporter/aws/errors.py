@@ -6,6 +6,7 @@ headers, nor the query of a URL, nor what the caller conceals.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -44,15 +45,20 @@ _CREDENTIAL_CODES = {
 }
 #: The calls that credentials are got by: refused there, it is the credentials that are wrong.
 CREDENTIAL_OPERATIONS = {"AssumeRole", "AssumeRoleWithWebIdentity", "GetRoleCredentials", "CreateToken"}
+#: They quote what a credential process wrote, or a metadata service answered.
+_MAY_TELL_SECRETS = (
+    botocore_errors.CredentialRetrievalError,
+    botocore_errors.MetadataRetrievalError,
+    json.JSONDecodeError,  # botocore lets a credential process's through, and catches all others itself
+)
 #: In this order: some of the later are bases of the earlier.
 _REASONS: tuple[tuple[Reason, tuple[type[Exception], ...]], ...] = (
     (
         Reason.CREDENTIALS,
         (
+            *_MAY_TELL_SECRETS,
             botocore_errors.NoCredentialsError,
             botocore_errors.PartialCredentialsError,
-            botocore_errors.CredentialRetrievalError,
-            botocore_errors.MetadataRetrievalError,
             botocore_errors.ProfileNotFound,
             botocore_errors.ConfigNotFound,
             botocore_errors.ConfigParseError,
@@ -85,7 +91,10 @@ def poll_error(error: Exception, conceal: Callable[[str], str]) -> PollError:
     else:
         name = type(error).__name__
         reason = next((reason for reason, types in _REASONS if isinstance(error, types)), None)
-        failure = PollError(reason or Reason.OTHER, f"{error}" if reason else f"{name}: {error}", code=name)
+        message = str(error) if reason else f"{name}: {error}"
+        if isinstance(error, _MAY_TELL_SECRETS):
+            message = "no credentials could be had (botocore's words may hold secrets: try aws sts get-caller-identity)"
+        failure = PollError(reason or Reason.OTHER, message, code=name)
     message, code, request_id = (_one_line(conceal(text)) for text in (str(failure), failure.code, failure.request_id))
     return PollError(failure.reason, message, code=code, request_id=request_id)
 
