@@ -19,6 +19,7 @@ from exporter.simulator import Fleet
 from tests.commands import counts, free_port, get, run, started, wait_for, write
 from tests.endpoint import Endpoint, error, hang, page
 from tests.endpoint import http as http_answer
+from tests.hostile.book import shown
 
 NOW = 1_790_000_000.0
 
@@ -259,6 +260,7 @@ def test_list_shows_what_it_could_read(tmp_path: Path) -> None:
 # serve
 
 
+@shown("Stopping", "SIGTERM or SIGINT", "exit status 0 within 5 s")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_ends_well_within_five_seconds(config: Path, number: signal.Signals) -> None:
     port = free_port()
@@ -273,6 +275,7 @@ def test_serve_ends_well_within_five_seconds(config: Path, number: signal.Signal
         assert "Traceback" not in errors
 
 
+@shown("Stopping", "SIGTERM while polls hang", "the same: their threads keep nothing from ending")
 def test_serve_ends_in_time_though_polls_hang(tmp_path: Path) -> None:
     port = free_port()
     with Endpoint(lambda _: hang).running() as server:
@@ -286,6 +289,11 @@ def test_serve_ends_in_time_though_polls_hang(tmp_path: Path) -> None:
             assert "Traceback" not in process.communicate()[1]
 
 
+@shown(
+    "Change",
+    "AWS cannot be reached at the start",
+    "it starts, and answers on every path; `/-/ready` says so after twice the `poll_timeout` at the latest",
+)
 def test_serve_starts_and_answers_though_nothing_can_be_reached(tmp_path: Path) -> None:
     port = free_port()
     file = write(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +71,18 @@ def test_the_exporters_flags_are_flags(document: Path) -> None:
     used = {flag for command in commands for flag in re.findall(r"--[a-z][\w.-]*", command)}
     named = set(re.findall(r"`(--(?:web|log|config)\.[\w.-]+)", document.read_text(encoding="utf-8")))
     assert (used | named) - known == set()
+
+
+def test_the_tables_of_behaviour_are_those_of_the_tests() -> None:
+    # In a process of its own: what test modules say of themselves would depend on which are collected here.
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.hostile.document", "--check"],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_ports_are_the_defaults() -> None:

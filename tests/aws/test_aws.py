@@ -21,6 +21,7 @@ from exporter.aws import Api, Identity, Sessions
 from exporter.aws.account import MAX_ERROR_CODES, ApiCalls
 from exporter.sources import Deadline, PollError, Reason
 from tests.endpoint import Answer, Endpoint, Request, error, hang, http, page, reset
+from tests.hostile.book import shown
 from tests.tls import new_certificate, server_context
 from tests.waiting import wait_until
 
@@ -146,6 +147,11 @@ def test_no_part_of_a_requests_signature_comes_back_in_an_error(
     assert not re.search(r"AKIAPLANTEDKEY|planted-session-token|[0-9a-f]{64}", told)
 
 
+@shown(
+    "Errors",
+    "one studio is throttled for ever",
+    "`throttled`; the others keep their retries, since botocore's quota of them, which all calls share, is lifted",
+)
 def test_one_studio_that_is_throttled_for_ever_uses_up_no_others_retries(endpoint: Start) -> None:
     failed_once = set()
 
@@ -227,6 +233,7 @@ def test_tls_fails_without_the_ca_bundle_and_works_with_it(certificate: Path, mo
         assert ask(api(server.url))
 
 
+@shown("The network", "there is an HTTP proxy (`HTTP_PROXY`, `HTTPS_PROXY`)", "requests go through it")
 def test_a_proxy_is_used(endpoint: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy = endpoint(lambda _: page())
     monkeypatch.setenv("HTTP_PROXY", proxy.url)

@@ -7,15 +7,16 @@ from typing import TypeVar
 
 Test = TypeVar("Test", bound=Callable[..., object])
 
-#: What happens and what is seen then, by the part of the document.
-ROWS: dict[str, list[tuple[str, str]]] = {}
+#: What is seen, by what happens, by the part of the document.
+ROWS: dict[str, dict[str, str]] = {}
 
 
 def shown(part: str, happens: str, seen: str) -> Callable[[Test], Test]:
     """Put a row into a part of the document: the test below is its proof."""
 
     def keep(test: Test) -> Test:
-        ROWS.setdefault(part, []).append((happens, seen))
+        rows = ROWS.setdefault(part, {})
+        rows[happens] = seen
         return test
 
     return keep

@@ -285,7 +285,12 @@ BAD_ANSWERS = [
 
 def _refused(name: str, status: int, reason: Reason, more: str = "") -> Scenario:
     return Scenario(
-        name, f"{status} {name}", _always(error(name, status)), reason, name, f"{LIST}: as the test wants it{more}"
+        name,
+        f"{status} {name}",
+        _always(error(name, status, "what AWS says")),
+        reason,
+        name,
+        f"{LIST}: what AWS says{more}",
     )
 
 
@@ -293,7 +298,7 @@ def _credentials(name: str, status: int) -> Scenario:
     return Scenario(
         name,
         f"{status} {name}",
-        _always(error(name, status)),
+        _always(error(name, status, "what AWS says")),
         Reason.CREDENTIALS,
         name,
         f"{LIST}: the credentials were refused",
@@ -351,10 +356,12 @@ ERRORS = [
     Scenario(
         "second-page",
         "a good first page, then 500",
-        lambda visit: error("InternalServerErrorException", 500) if visit.token else page(ready(7), "more"),
+        lambda visit: (
+            error("InternalServerErrorException", 500, "what AWS says") if visit.token else page(ready(7), "more")
+        ),
         Reason.SERVER_ERROR,
         "InternalServerErrorException",
-        f"{LIST}: as the test wants it",
+        f"{LIST}: what AWS says",
     ),
 ]
 
