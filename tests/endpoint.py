@@ -80,6 +80,11 @@ class Endpoint:
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._peers: set[socket.socket] = set()
 
+    @property
+    def connections(self) -> int:
+        """How many there are now, idle ones among them."""
+        return len(self._peers)
+
     def drip(self, content: bytes, seconds: float, at_once: int = 0) -> Iterator[bytes]:
         """Yield `content` a byte every so many seconds, but for so many bytes before."""
         yield content[:at_once]

@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+import weakref
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -233,7 +234,8 @@ class _Interruptible:
 
     def getresponse(self) -> Any:
         response = super().getresponse()  # type: ignore[misc]  # a mixin before a connection class
-        response.stream = partial(_bounded, response, response.stream)
+        # Weakly: a cycle would keep the body, and the connection, until somebody collects it.
+        response.stream = partial(_bounded, weakref.ref(response))
         return response
 
 
@@ -242,12 +244,11 @@ def _tell_deadline(interrupt: Callable[[], None]) -> None:
         _thread.call.deadline.on_expiry(interrupt)
 
 
-def _bounded(
-    response: Any, stream: Callable[..., Iterator[bytes]], *arguments: Any, **keywords: Any
-) -> Iterator[bytes]:
+def _bounded(reference: Callable[[], Any], *arguments: Any, **keywords: Any) -> Iterator[bytes]:
     """Yield a body's pieces up to the one with which it is too long; the rest is not read."""
+    response = reference()
     size = 0
-    for piece in stream(*arguments, **keywords):
+    for piece in type(response).stream(response, *arguments, **keywords):
         yield piece
         size += len(piece)
         if size > MAX_BODY_BYTES:

@@ -372,6 +372,20 @@ def test_a_credential_process_that_hangs_costs_others_no_more_than_their_deadlin
 # Sessions and models
 
 
+@pytest.mark.parametrize("by", ["close", "forget"])
+def test_connections_that_are_idle_end_with_their_session(endpoint: Start, by: str) -> None:
+    server, sessions = endpoint(lambda _: page()), Sessions()
+    assert ask(api(server.url, sessions=sessions))
+    client = sessions.client("nimble", Identity(), "us-west-2", server.url, Deadline(10.0))  # another still has it
+    assert server.connections == 1
+    if by == "close":
+        sessions.close()
+    else:
+        sessions.forget(Identity())
+    wait_until(lambda: server.connections == 0)
+    assert client
+
+
 def test_other_sessions_of_the_process_know_nothing_of_the_model() -> None:
     api("http://127.0.0.1:1")
     for session in (boto3.Session(), boto3.DEFAULT_SESSION or boto3.Session()):
