@@ -48,7 +48,9 @@ class Threads:
             try:
                 value = work()
             except PollError as error:
-                failure = error
+                # It is kept for long: not with the frames that it came through, their connections and bodies.
+                failure = error.with_traceback(None)
+                failure.__cause__ = failure.__context__ = None
             except Exception as error:  # noqa: BLE001  # a fault of ours in one source must not end the other polls
                 failure = PollError(Reason.OTHER, f"{type(error).__name__}: {error}", code=type(error).__name__)
             with suppress(RuntimeError):  # the loop is closed: the process is ending

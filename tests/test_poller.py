@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -182,6 +184,31 @@ def test_a_name_stays_when_a_later_listing_does_not_tell_it_again() -> None:
 
     asyncio.run(run())
     assert known(made).keys() == {"one"}
+
+
+def test_a_failure_that_is_kept_keeps_nothing_of_the_poll() -> None:
+    held = []
+
+    class Body:
+        """Something that can be watched."""
+
+    def read(_listing: Listing, _deadline: Deadline) -> Iterator[Page]:
+        body = Body()
+        held.append(weakref.ref(body))
+        try:
+            raise ValueError("no", body)
+        except ValueError as error:
+            raise PollError(Reason.BAD_RESPONSE, "no") from error
+        yield Page()
+
+    source = FakeSource(listing(ONE))
+    source.on_read = read
+    gc.disable()
+    try:
+        assert sweep(poller(target(source)))["one"].error
+        assert held[0]() is None
+    finally:
+        gc.enable()
 
 
 @shown(

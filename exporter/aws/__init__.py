@@ -17,7 +17,7 @@ from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshabl
 from botocore.exceptions import NoCredentialsError
 
 from exporter.aws.account import ApiCalls
-from exporter.aws.clients import Call, new_client, new_session, under_way
+from exporter.aws.clients import Call, close_client, new_client, new_session, under_way
 from exporter.aws.errors import poll_error
 from exporter.sources import Deadline, PollError, Reason
 
@@ -95,7 +95,7 @@ class _Login:
 
     def close(self) -> None:
         for client in list(self._clients.values()):
-            client.close()
+            close_client(client)
 
     def _open(self, region: str) -> boto3.Session:
         session = new_session(self._identity.profile)
