@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint fmt bench clean
+.PHONY: demo test lint fmt bench fuzz soak clean
 
 demo: .venv/installed  ## simulator and exporter in one process
 	@exec $(BIN)/studio-backup-exporter demo
@@ -21,6 +21,12 @@ fmt: .venv/installed-test
 
 bench: .venv/installed-test
 	$(BIN)/python -m tests.bench.reading
+
+fuzz: .venv/installed-test  ## 20,000 examples of each property: half an hour
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/fuzz --numprocesses=2
+
+soak: .venv/installed-test  ## a compressed week: a quarter of an hour
+	$(BIN)/python -m tests.bench.soak
 
 clean:
 	rm -rf .venv .venv-contract build dist *.egg-info

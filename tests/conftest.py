@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from tests.environment import set_aws_environment
 
 # How long an example takes is the machine's affair: timings are not tested.
 settings.register_profile("plain", deadline=None)
-settings.load_profile("plain")
+settings.register_profile("fuzz", deadline=None, max_examples=20_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "plain"))
 
 
 @pytest.fixture(autouse=True)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
 
-from exporter import config
-from exporter.config import Config, NamedStudio, NimbleTarget, load
+from exporter.config import Config, NamedStudio, load
 from exporter.document import ConfigError
 from exporter.durations import format_duration, parse_duration
 
@@ -206,66 +202,3 @@ def test_anchors_that_unfold_without_end_are_refused_at_once() -> None:
     assert time.monotonic() - begun < 10
     assert refused("a: &a [*a]\n") == ["1: is not YAML: anchors unfold without end"]
     assert refused("a: " + "[" * 5000)[0].startswith("1: ")
-
-
-keys = st.sampled_from(["name", *Config.model_fields, *NimbleTarget.model_fields, "id", "x"])
-scalars = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["5m", "us-west-2"])
-)
-structures = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys | scalars, inner, max_size=6),
-    max_leaves=25,
-)
-
-
-def survives(text: str | bytes) -> None:
-    """Load it, or have it refused with at least one line."""
-    with contextlib.suppress(ConfigError):
-        assert loaded(text).targets
-        return
-    assert all(re.match(r"[0-9]+: ", line) for line in refused(text))
-
-
-@given(
-    st.dictionaries(keys, structures, max_size=6), st.lists(st.dictionaries(keys, structures, max_size=8), max_size=3)
-)
-def test_no_structure_raises_anything_else(document: dict[str, Any], targets: list[Any]) -> None:
-    survives(yaml.safe_dump(document | {"targets": targets}, allow_unicode=True))
-
-
-@given(st.text() | st.text(alphabet="[]{}:-&*!#|>%@`'\" \n\tabc1"))
-def test_no_text_raises_anything_else(text: str) -> None:
-    survives(text.encode("utf-8", "surrogatepass"))
-
-
-@given(st.binary())
-def test_no_bytes_raise_anything_else(content: bytes) -> None:
-    survives(content)
-
-
-# The documents
-
-
-def fields() -> set[str]:
-    models = [each for each in vars(config).values() if isinstance(each, type) and issubclass(each, BaseModel)]
-    return {field for model in models for field in model.model_fields}
-
-
-def test_the_example_loads_and_names_every_key() -> None:
-    file = ROOT / "config.example.yaml"
-    load(file)
-    text = file.read_text(encoding="utf-8")
-    assert {key for key in fields() if not re.search(rf"^[ #-]*(\{{|- )?{key}:", text, re.MULTILINE)} == set()
-
-
-def test_what_is_commented_out_in_the_example_loads_too() -> None:
-    text = (ROOT / "config.example.yaml").read_text(encoding="utf-8")
-    uncommented, count = re.subn(r"^( *)# ([a-z_]+: \S+)$", r"\1\2", text, flags=re.MULTILINE)
-    assert count >= 8
-    loaded(uncommented)
-
-
-def test_the_documentation_names_every_key() -> None:
-    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    assert {key for key in fields() if f"`{key}`" not in text} == set()
