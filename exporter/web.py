@@ -144,13 +144,16 @@ async def serve(app: Starlette, sockets: Sequence[socket.socket], stop: asyncio.
             access_log=False,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_SECONDS,
+            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_SECONDS + 1,
         )
     )
 
     async def end() -> None:
         await stop.wait()
         server.should_exit = True
+        await asyncio.sleep(SHUTDOWN_TIMEOUT_SECONDS)
+        for connection in list(server.server_state.connections):  # whose peers do not read what they asked for
+            connection.transport.abort()
 
     async with asyncio.TaskGroup() as group:
         ending = group.create_task(end())

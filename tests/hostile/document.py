@@ -25,6 +25,7 @@ PROOFS = (
     "tests.hostile.test_staleness",
     "tests.aws.test_aws",
     "tests.test_cli",
+    "tests.test_killed",
     "tests.test_poller",
 )
 
