@@ -88,7 +88,7 @@ def is_new(content: bytes, whole: frozenset[Series]) -> bool:
 #: moment, killed at the first call into C or return from it, at the second, and so on until fifty have left a file
 #: that is not the old one. Only such calls write to files. The files of each go into a folder of its own.
 _KILLED_AT_EACH_CALL = """\
-import itertools, os, pathlib, shutil, signal, sys
+import itertools, os, pathlib, sys
 from exporter import cli, metrics
 
 output, outcomes = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])

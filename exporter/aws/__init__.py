@@ -1,14 +1,14 @@
 """The way to AWS: sessions, assumed roles, retries, deadlines, and the account of every API call.
 
-In go a target's credentials and a call's parameters, out come botocore's parsed answer or the body's bytes; everything
-that can go wrong comes out as a PollError. This package and the sources are all that knows botocore.
+In go a target's credentials, a call's parameters and how its answer is read, out comes what was read; everything that
+can go wrong comes out as a PollError. This package and the sources are all that knows botocore.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import boto3
 import msgspec
@@ -20,6 +20,8 @@ from exporter.aws.account import ApiCalls
 from exporter.aws.clients import Call, close_client, new_client, new_session, under_way
 from exporter.aws.errors import poll_error
 from exporter.sources import Deadline, PollError, Reason
+
+T = TypeVar("T")
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -149,29 +151,15 @@ class Api:
         self._source = source
         self._endpoint_url = endpoint_url
 
-    def call(self, operation: str, deadline: Deadline, **parameters: Any) -> Mapping[str, Any]:
-        """Make an API call, with botocore's retries, and return its parsed answer.
+    def fetch(self, decode: Callable[[bytes], T], operation: str, deadline: Deadline, **parameters: Any) -> T:
+        """Make an API call, with botocore's retries, and return what `decode` makes of the answer's body as it came.
 
-        Raises nothing but a PollError: a body that is not as long as its Content-Length says is one too, which botocore
-        since 1.43.115 takes for complete.
+        Raises nothing but a PollError, as `decode` does for a bad body. botocore parses an HTML page, cut-off JSON or
+        an empty object under status 200 as an empty answer, since 1.43.115 takes a body for complete that is not as
+        long as its Content-Length says, and spends most of its time on what nobody wants.
         """
-        parsed, _ = self._make(operation, deadline, parameters, undecoded=False)
-        return parsed
-
-    def fetch(self, operation: str, deadline: Deadline, **parameters: Any) -> bytes:
-        """As `call`, but return the body as it came.
-
-        For a listing: botocore parses an HTML page, cut-off JSON or an empty object under status 200 as an empty
-        answer, and spends most of its time on what nobody wants.
-        """
-        _, body = self._make(operation, deadline, parameters, undecoded=True)
-        return body
-
-    def _make(
-        self, operation: str, deadline: Deadline, parameters: Mapping[str, Any], *, undecoded: bool
-    ) -> tuple[Mapping[str, Any], bytes]:
         deadline.check()
-        call = Call(self._calls, self._source, self.aws_region, self.target, deadline, undecoded=undecoded)
+        call = Call(self._calls, self._source, self.aws_region, self.target, deadline)
         try:
             with under_way(call):
                 client = self._sessions.client(
@@ -189,7 +177,10 @@ class Api:
             raise failure from error
         # A connection that was shut under an answer without a length ends like a complete one.
         deadline.check()
-        if call.problem:
-            request_id = call.without_secrets(parsed.get("ResponseMetadata", {}).get("RequestId", ""))
-            raise PollError(Reason.BAD_RESPONSE, f"{operation}: {call.problem}", request_id=request_id)
-        return parsed, call.body
+        try:
+            if call.problem:
+                raise PollError(Reason.BAD_RESPONSE, call.problem)
+            return decode(call.body)
+        except PollError as error:
+            request_id = call.without_secrets(parsed["ResponseMetadata"].get("RequestId", ""))
+            raise PollError(error.reason, f"{operation}: {error}", code=error.code, request_id=request_id) from None

@@ -52,9 +52,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 class Call:
     """An API call under way in this thread: what botocore's events are to be put down to."""
 
-    def __init__(
-        self, calls: ApiCalls, source: str, region: str, target: str, deadline: Deadline, *, undecoded: bool
-    ) -> None:
+    def __init__(self, calls: ApiCalls, source: str, region: str, target: str, deadline: Deadline) -> None:
         self.deadline = deadline
         self.body = b""
         self.problem = ""
@@ -64,7 +62,6 @@ class Call:
         self._source = source
         self._region = region
         self._target = target
-        self._undecoded = undecoded
         self._sent_at: float | None = None
         self._operation = ""
 
@@ -89,7 +86,7 @@ class Call:
         elif headers.get("Content-Encoding", "").lower() == "gzip":  # nobody asked for it, but a proxy may add it
             body, self.problem = _unzipped(body)
             answer["body"] = body
-        if self._undecoded and answer["status_code"] < 300 and self._operation not in CREDENTIAL_OPERATIONS:
+        if answer["status_code"] < 300 and self._operation not in CREDENTIAL_OPERATIONS:
             self.body, answer["body"] = body, nothing
 
     def response_received(self, parsed: Mapping[str, Any] | None, error: Exception | None) -> None:

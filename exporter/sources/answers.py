@@ -18,14 +18,14 @@ _LATEST_UNIX_TIME = datetime.max.replace(tzinfo=UTC).timestamp()
 T = TypeVar("T")
 
 
-def decode(shape: type[T], body: bytes, operation: str) -> T:
+def decode(shape: type[T], body: bytes) -> T:
     """Return a JSON answer's wanted members; raise a PollError (bad_response) unless it is just what it should be."""
     try:
         if not body.isascii():
             body.decode()  # msgspec does not look into members that nobody wants
         return msgspec.json.decode(body, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise PollError(Reason.BAD_RESPONSE, f"{operation}: {error}", code=type(error).__name__) from None
+        raise PollError(Reason.BAD_RESPONSE, str(error), code=type(error).__name__) from None
 
 
 def account_of(arn: str) -> str:

@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -180,8 +181,7 @@ class AwsBackupSource:
 
     def _vaults(self, deadline: Deadline) -> Iterator[_Vault]:
         def fetch(token: str | None) -> tuple[list[_Vault], str | None]:
-            body = self._api.fetch("ListBackupVaults", deadline, **_page_of(token))
-            answer = decode(_Vaults, body, "ListBackupVaults")
+            answer = self._api.fetch(partial(decode, _Vaults), "ListBackupVaults", deadline, **_page_of(token))
             if not all(vault.BackupVaultName and account_of(vault.BackupVaultArn) for vault in answer.BackupVaultList):
                 raise PollError(Reason.BAD_RESPONSE, "ListBackupVaults: a vault without a name, or account, of its own")
             return answer.BackupVaultList, answer.NextToken
@@ -193,7 +193,7 @@ class AwsBackupSource:
 
         def fetch(token: str | None) -> tuple[list[_Job], str | None]:
             wanted = {"ByBackupVaultName": vault, "ByCreatedAfter": since} | _page_of(token)
-            answer = decode(_Jobs, self._api.fetch("ListBackupJobs", deadline, **wanted), "ListBackupJobs")
+            answer = self._api.fetch(partial(decode, _Jobs), "ListBackupJobs", deadline, **wanted)
             return [job for job in answer.BackupJobs if self._is_of_wanted_type(job)], answer.NextToken
 
         return fetch
@@ -204,8 +204,8 @@ class AwsBackupSource:
         operation = "ListRecoveryPointsByBackupVault"
 
         def fetch(token: str | None) -> tuple[list[_RecoveryPoint], str | None]:
-            body = self._api.fetch(operation, deadline, BackupVaultName=vault, **_page_of(token))
-            answer = decode(_RecoveryPoints, body, operation)
+            wanted = {"BackupVaultName": vault} | _page_of(token)
+            answer = self._api.fetch(partial(decode, _RecoveryPoints), operation, deadline, **wanted)
             return [point for point in answer.RecoveryPoints if self._is_of_wanted_type(point)], answer.NextToken
 
         return fetch

@@ -72,7 +72,7 @@ class EbsSource:
 
         def fetch(token: str | None) -> tuple[Page, str | None]:
             keys = self._parameters | ({"NextToken": token} if token else {})
-            snapshots, next_token = _decode(self._api.fetch(_OPERATION, deadline, **keys))
+            snapshots, next_token = self._api.fetch(_decode, _OPERATION, deadline, **keys)
             backups = [backup for snapshot in snapshots if (backup := self._backup(snapshot)) is not None]
             found = dict.fromkeys(backup.studio for backup in backups if backup.studio not in shown)
             shown.update(found)
@@ -138,17 +138,17 @@ def _decode(body: bytes) -> tuple[Sequence[Mapping[str, Any]], str | None]:
         parser.feed(body)
         root = parser.close()
     except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise PollError(Reason.BAD_RESPONSE, f"{_OPERATION}: {error}", code=type(error).__name__) from None
+        raise PollError(Reason.BAD_RESPONSE, str(error), code=type(error).__name__) from None
     namespace, _, name = root.tag.rpartition("}")
     prefix = f"{namespace}}}" if namespace else ""
     listed = root.find(f"{prefix}snapshotSet")
     if name != f"{_OPERATION}Response" or listed is None:
-        raise PollError(Reason.BAD_RESPONSE, f"{_OPERATION}: the answer is {name!r:.80} without a snapshotSet")
+        raise PollError(Reason.BAD_RESPONSE, f"the answer is {name!r:.80} without a snapshotSet")
     skip = len(prefix)
     snapshots = []
     for item in listed:
         if item.tag != f"{prefix}item":
-            raise PollError(Reason.BAD_RESPONSE, f"{_OPERATION}: the snapshotSet holds {item.tag!r:.80}")
+            raise PollError(Reason.BAD_RESPONSE, f"the snapshotSet holds {item.tag!r:.80}")
         snapshot: dict[str, Any] = {member.tag[skip:]: member.text for member in item}
         snapshot["tagSet"] = {
             tag.findtext(f"{prefix}key"): tag.findtext(f"{prefix}value") for tag in item.iterfind(f"{prefix}tagSet/*")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -128,16 +129,16 @@ class NimbleSource:
 
         def fetch(token: str | None) -> tuple[Page, str | None]:
             keys = self._filter | ({"nextToken": token} if token else {})
-            body = self._api.fetch("ListStreamingSessionBackups", deadline, studioId=studio_id, **keys)
-            answer = decode(_Backups, body, "ListStreamingSessionBackups")
+            operation = "ListStreamingSessionBackups"
+            answer = self._api.fetch(partial(decode, _Backups), operation, deadline, studioId=studio_id, **keys)
             return Page([_backup(wire, studio_id) for wire in answer.streamingSessionBackups]), answer.nextToken
 
         yield from pages(fetch, deadline)
 
     def _discover(self, deadline: Deadline) -> list[Studio]:
         def fetch(token: str | None) -> tuple[list[_Studio], str | None]:
-            body = self._api.fetch("ListStudios", deadline, **({"nextToken": token} if token else {}))
-            answer = decode(_Studios, body, "ListStudios")
+            keys = {"nextToken": token} if token else {}
+            answer = self._api.fetch(partial(decode, _Studios), "ListStudios", deadline, **keys)
             if not all(wire.studioId for wire in answer.studios):
                 raise PollError(Reason.BAD_RESPONSE, "ListStudios: a studio without a studioId")
             return answer.studios, answer.nextToken
@@ -154,8 +155,7 @@ class NimbleSource:
         return (not self._include or matches(self._include)) and not matches(self._exclude)
 
     def _identify(self, studio_id: str, deadline: Deadline) -> Studio:
-        body = self._api.fetch("GetStudio", deadline, studioId=studio_id)
-        wire = decode(_OneStudio, body, "GetStudio").studio
+        wire = self._api.fetch(partial(decode, _OneStudio), "GetStudio", deadline, studioId=studio_id).studio
         wire.studioId = studio_id
         return self._studio(wire)
 

@@ -54,7 +54,7 @@ def api(url: str, *, calls: ApiCalls | None = None, sessions: Sessions | None = 
 
 def ask(of: Api, seconds: float = 10.0) -> bytes:
     with Deadline(seconds).enforced() as deadline:
-        return of.fetch("ListStreamingSessionBackups", deadline, studioId="s-1")
+        return of.fetch(bytes, "ListStreamingSessionBackups", deadline, studioId="s-1")
 
 
 def refusal(of: Api, seconds: float = 10.0) -> PollError:
@@ -167,7 +167,7 @@ def test_one_studio_that_is_throttled_for_ever_uses_up_no_others_retries(endpoin
     for _ in range(60):  # botocore's quota is for 500 / 14 retries
         assert refusal(shared).reason is Reason.THROTTLED
     with Deadline(10.0).enforced() as deadline:
-        assert shared.fetch("ListStreamingSessionBackups", deadline, studioId="s-2")
+        assert shared.fetch(bytes, "ListStreamingSessionBackups", deadline, studioId="s-2")
 
 
 def test_an_answer_without_an_end_costs_no_more_memory_than_a_page_may(
@@ -295,17 +295,17 @@ def test_a_deadline_cuts_short_no_call_but_its_own(endpoint: Start) -> None:
     server = endpoint(answer)
     shared = api(server.url)
     # This leaves its connection to the others.
-    shared.fetch("ListStreamingSessionBackups", Deadline(30), studioId="quick")
+    shared.fetch(bytes, "ListStreamingSessionBackups", Deadline(30), studioId="quick")
     answers: list[bytes] = []
 
     def slow() -> None:
-        answers.append(shared.fetch("ListStreamingSessionBackups", Deadline(30), studioId="slow"))
+        answers.append(shared.fetch(bytes, "ListStreamingSessionBackups", Deadline(30), studioId="slow"))
 
     thread = threading.Thread(target=slow)
     thread.start()
     wait_until(lambda: len(server.requests) == 2)
     with Deadline(0.3).enforced() as early, pytest.raises(PollError):
-        shared.fetch("ListStreamingSessionBackups", early, studioId="hangs")
+        shared.fetch(bytes, "ListStreamingSessionBackups", early, studioId="hangs")
     release.set()
     thread.join()
     assert answers

@@ -34,7 +34,7 @@ def page() -> bytes:
 
 def ours(body: bytes) -> None:
     tally = Tally(NimbleSource.known_pairs)
-    for each in decode(_Backups, body, "ListStreamingSessionBackups").streamingSessionBackups:
+    for each in decode(_Backups, body).streamingSessionBackups:
         tally.add(_backup(each, "studio"))
     tally.census()
 

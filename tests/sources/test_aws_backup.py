@@ -526,8 +526,8 @@ def test_no_payload_is_lost_or_raises(points: list[dict[str, Any]], jobs: list[d
 
         target, aws_region = "vaults", REGION
 
-        def fetch(self, operation: str, deadline: Deadline, **_: Any) -> bytes:
-            return json.dumps({"RecoveryPoints": points, "BackupJobs": jobs}).encode()
+        def fetch(self, decode: Callable[[bytes], Any], operation: str, deadline: Deadline, **_: Any) -> Any:
+            return decode(json.dumps({"RecoveryPoints": points, "BackupJobs": jobs}).encode())
 
     canned: Any = Canned()
     found = read(AwsBackupSource(canned, jobs_since=DAY, resource_types=("EC2",)))
@@ -560,4 +560,4 @@ def test_the_servers_own_check_knows_a_wrong_answer() -> None:
 @pytest.mark.parametrize("shape", [_Jobs, _RecoveryPoints])
 def test_deep_nesting_is_refused(shape: type) -> None:
     with pytest.raises(PollError):
-        decode(shape, b"[" * 100_000, "List")
+        decode(shape, b"[" * 100_000)

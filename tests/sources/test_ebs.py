@@ -556,8 +556,8 @@ def test_no_payload_is_lost_or_raises(payload: list[tuple[dict[str, str], dict[s
 
         target, aws_region = "volumes", REGION
 
-        def fetch(self, operation: str, deadline: Deadline, **_: Any) -> bytes:
-            return answer(*(item(tags, **members) for tags, members in payload))
+        def fetch(self, decode: Callable[[bytes], Any], operation: str, deadline: Deadline, **_: Any) -> Any:
+            return decode(answer(*(item(tags, **members) for tags, members in payload)))
 
     canned: Any = Canned()
     backups, studios = read(EbsSource(canned, studio_tag="Studio"))

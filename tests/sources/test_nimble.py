@@ -157,7 +157,7 @@ def test_an_odd_member_loses_no_backup(endpoint: Start, member: str, value: Any)
 def test_what_is_not_a_page_under_status_200_is_refused(endpoint: Start, body: bytes) -> None:
     server = endpoint(lambda request: http(body) if request.query else page([ONE_BACKUP], token="next"))
     refused = refusal(source(server))
-    assert refused.reason is Reason.BAD_RESPONSE
+    assert (refused.reason, refused.request_id) == (Reason.BAD_RESPONSE, "request-1")
     assert "\n" not in str(refused)
 
 
