@@ -50,10 +50,10 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def get(port: int, path: str = "/metrics", method: str = "GET") -> tuple[int, str]:
+def get(port: int, path: str = "/metrics", method: str = "GET", **headers: str) -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
     finally:

@@ -338,7 +338,6 @@ def test_polls_of_listings_begun_together_are_spread_over_the_interval() -> None
     asyncio.run(run())
 
 
-@shown("Change", "a studio is discovered no longer", "all its series go at once")
 def test_a_studio_that_is_discovered_no_longer_goes_at_once_and_one_that_stays_keeps_its_counters() -> None:
     source = FakeSource(listing(ONE), listing(TWO))
     made = poller(target(source))
@@ -347,11 +346,6 @@ def test_a_studio_that_is_discovered_no_longer_goes_at_once_and_one_that_stays_k
     assert {name: studio.polls for name, studio in sweep(made).items()} == {"one": 2, "three": 1}
 
 
-@shown(
-    "Change",
-    "discovery fails after it worked",
-    "the studios from before are polled on; `studio_backup_discovery_up` is 0",
-)
 def test_discovery_that_fails_after_it_worked_keeps_the_studios() -> None:
     source = FakeSource(listing(ONE))
     made = poller(target(source))
@@ -362,9 +356,6 @@ def test_discovery_that_fails_after_it_worked_keeps_the_studios() -> None:
     assert (status.up, status.studios, str(status.error)) == (False, 1, "no more")
 
 
-@shown(
-    "Change", "two targets see the same studio", "the first in the file keeps it; the other is told in the log, once"
-)
 @pytest.mark.parametrize("first_in_file", ["early", "late"])
 def test_a_studio_that_two_targets_see_is_the_first_ones(first_in_file: str) -> None:
     early, late = FakeSource(listing(ONE)), FakeSource(listing(ONE, target="late"))

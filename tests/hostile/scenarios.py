@@ -237,8 +237,8 @@ BAD_ANSWERS = [
     _bad_response(
         "no-utf-8",
         "text that is not UTF-8",
-        _always(http(_ONE.replace(b"b-1", b"b\xff1"))),
-        f"{LIST}: 'utf-8' codec can't decode byte 0xff in position 1: invalid start byte",
+        _always(http(_ONE.replace(b"b-0", b"b\xff0"))),
+        f"{LIST}: 'utf-8' codec can't decode byte 0xff in position {_ONE.index(b'b-0') + 1}: invalid start byte",
         "UnicodeDecodeError",
     ),
     _bad_response(

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 from tests.commands import free_port, get, started, wait_for
-from tests.endpoint import hang
+from tests.endpoint import error, hang
 from tests.hostile.book import shown
 from tests.hostile.exporter import configured, counts, polling, studios
 from tests.hostile.scenarios import READY
@@ -131,6 +132,53 @@ def test_a_bad_configuration_changes_nothing_while_polls_are_in_flight(tmp_path:
             process.terminate()
             assert process.wait(10) == 0
             assert told.strip().partition(": ")[2] in process.communicate()[1]
+
+
+@shown(
+    PART,
+    "a studio comes, another goes",
+    "the new one has series with its first poll; all those of the other go with the discovery",
+)
+@shown(
+    PART, "discovery fails after it worked", "the studios from before are polled on; `studio_backup_discovery_up` is 0"
+)
+@shown(PART, "two targets see the same studio", "the first in the file keeps it; the other is told in the log, once")
+def test_studios_that_come_and_go_and_a_discovery_that_fails(tmp_path: Path) -> None:
+    first, second = Studios("stays", "goes"), Studios("stays", "other")
+
+    async def run() -> None:
+        with first.endpoint.running(), second.endpoint.running(), capture_logs() as log:
+            file = configured(
+                tmp_path,
+                {"name": "first", "endpoint_url": first.endpoint.url},
+                {"name": "second", "endpoint_url": second.endpoint.url},
+                poll_interval="300ms",
+                discovery_interval="500ms",
+            )
+            async with polling(file) as poller:
+                await until(lambda: studios(poller).keys() == {"stays", "goes", "other"})
+                polls = studios(poller)["stays"].polls
+                first.shown = ["stays", "comes"]
+                await until(lambda: studios(poller).keys() == {"stays", "comes", "other"})
+                first.discovery = error("AccessDeniedException", 403)
+                await until(lambda: not poller.status().targets[0].up)
+                asked = len(first.asked_at["comes"])
+                await until(lambda: len(first.asked_at["comes"]) >= asked + 3)
+                assert studios(poller).keys() == {"stays", "comes", "other"}
+                assert [target.up for target in poller.status().targets] == [False, True]
+                first.discovery, first.shown = None, ["stays"]
+                await until(lambda: studios(poller).keys() == {"stays", "other"})
+                known = studios(poller)
+                assert known["stays"].polls > polls
+                assert all(studio.up and not studio.failures for studio in known.values())
+                assert known["stays"].target.name == "first"
+            # Its discovery may have been the first of the two: then it had the studio until the other's ended.
+            assert len(second.asked_at["stays"]) <= 1
+            assert [line["event"] for line in log if line.get("studio_id") == "stays"].count(
+                "studio is seen by two targets; the first in the file keeps it"
+            ) == 1
+
+    asyncio.run(run())
 
 
 @shown(PART, "500 studios", "each is polled once an interval")
