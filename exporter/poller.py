@@ -19,9 +19,10 @@ import msgspec
 import structlog
 
 from exporter import clock
-from exporter.backups import FAILED_STATES, Census, Studio, Tally
+from exporter.backups import Census, Studio
 from exporter.outages import Outages
-from exporter.sources import Deadline, Listing, PollError, Reason, Source
+from exporter.reading import read
+from exporter.sources import Deadline, Listing, PollError, Reason
 from exporter.status import Status, StudioStatus, Target, TargetStatus
 from exporter.threads import Threads
 
@@ -288,8 +289,8 @@ class Poller:
         censuses: Mapping[str, Census] = {}
         failure: PollError | None = None
         try:
-            read = partial(_read, target.source, listing, deadline, previous, found)
-            censuses = await self._threads.run(listing_id, read, deadline)
+            work = partial(read, target.source, listing, deadline, previous, found)
+            censuses = await self._threads.run(listing_id, work, deadline)
         except PollError as error:
             failure = error
         if listing_id not in self._listings:
@@ -320,9 +321,9 @@ class Poller:
                     error=failure,
                 )
                 if failure is not None:
-                    known = _failed(known, failure.reason)
+                    known = known.failed(failure.reason)
                 elif studio_id in censuses:
-                    known = _counted(known, censuses[studio_id], now, wall_now)
+                    known = known.counted(censuses[studio_id], now, wall_now)
                 self._studios[key] = known
         if failure is not None:
             self._outages.failed(listing_id, "poll", failure, **self._who(listing_id))
@@ -337,48 +338,3 @@ class Poller:
         known = self._studios.get(self._key(listing_id, studios[0].id))
         studio = known.studio if known is not None else studios[0]
         return {"target": listing_id[0], "studio": studio.name, "studio_id": studio.id}
-
-
-def _read(
-    source: Source,
-    listing: Listing,
-    deadline: Deadline,
-    previous: Mapping[str, Census | None],
-    found: dict[str, Studio],
-) -> Mapping[str, Census]:
-    """Read a listing to its end and return a census for each studio: those it was for before, and those found in it.
-
-    `found` takes what the pages say of studios, as they come: a name that was answered stays though the listing fails.
-    """
-    tallies = {id: Tally(source.known_pairs, census) for id, census in previous.items()}
-    for page in source.read(listing, deadline):
-        deadline.check()
-        for studio in page.studios:
-            found[studio.id] = studio
-            if studio.id not in tallies:
-                tallies[studio.id] = Tally(source.known_pairs)
-        for backup in page.backups:
-            tally = tallies.get(backup.studio)
-            if tally is None:
-                tally = tallies[backup.studio] = Tally(source.known_pairs)
-            tally.add(backup)
-    deadline.check()
-    return {id: tally.census() for id, tally in tallies.items()}
-
-
-def _failed(known: StudioStatus, reason: Reason) -> StudioStatus:
-    """Return what is known after one more failed poll."""
-    failures = {**known.failures, reason: known.failures.get(reason, 0) + 1}
-    return msgspec.structs.replace(known, failures=failures)
-
-
-def _counted(known: StudioStatus, census: Census, now: float, wall_now: float) -> StudioStatus:
-    """Return what is known after a good poll."""
-    told = known.new_failures
-    return msgspec.structs.replace(
-        known,
-        last_success=wall_now,
-        census=census,
-        census_at=now,
-        new_failures={state: told.get(state, 0) + census.new_failures[state] for state in FAILED_STATES},
-    )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from exporter.backups import Census, Studio
+from exporter.backups import FAILED_STATES, Census, Studio
 from exporter.sources import PollError, Reason, Source
 
 
@@ -49,6 +49,21 @@ class StudioStatus(msgspec.Struct, frozen=True):
     def up(self) -> bool:
         """Whether the last poll succeeded."""
         return self.error is None
+
+    def failed(self, reason: Reason) -> StudioStatus:
+        """Return what is known after one more failed poll."""
+        return msgspec.structs.replace(self, failures={**self.failures, reason: self.failures.get(reason, 0) + 1})
+
+    def counted(self, census: Census, now: float, wall_now: float) -> StudioStatus:
+        """Return what is known after a good poll that ended now, by either clock."""
+        told = self.new_failures
+        return msgspec.structs.replace(
+            self,
+            last_success=wall_now,
+            census=census,
+            census_at=now,
+            new_failures={state: told.get(state, 0) + census.new_failures[state] for state in FAILED_STATES},
+        )
 
 
 class TargetStatus(msgspec.Struct, frozen=True):

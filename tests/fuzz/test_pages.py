@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from exporter.aws import Api, Identity, Sessions
 from exporter.aws.account import ApiCalls
 from exporter.backups import Census, Studio
-from exporter.poller import _read
+from exporter.reading import read
 from exporter.sources import Deadline, Listing, PollError, Reason
 from exporter.sources.nimble import ERROR_CODES, NimbleSource
 from tests.endpoint import Answer, Endpoint, Request, http
@@ -137,11 +137,11 @@ def source(far_side: FarSide, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield NimbleSource(api, studios={})
 
 
-def read(source: NimbleSource, previous: Census | None = None) -> Census | None:
+def counted(source: NimbleSource, previous: Census | None = None) -> Census | None:
     """Return what the exporter counts, None for a poll that failed as a bad response."""
     with Deadline(30.0).enforced() as deadline:
         try:
-            return _read(source, LISTING, deadline, {"studio": previous}, {})["studio"]
+            return read(source, LISTING, deadline, {"studio": previous}, {})["studio"]
         except PollError as error:
             refusal = error
     assert refusal.reason is Reason.BAD_RESPONSE, refusal
@@ -184,7 +184,7 @@ def test_a_listing_is_counted_as_the_reference_does(
     far_side: FarSide, source: NimbleSource, bodies: list[bytes], zipped: bool
 ) -> None:
     far_side.shows(bodies, zipped=zipped)
-    agree(read(source), expected(bodies))
+    agree(counted(source), expected(bodies))
 
 
 @ONE_ENDPOINT
@@ -193,7 +193,7 @@ def test_a_spoilt_listing_is_counted_as_the_reference_does_or_not_at_all(
     far_side: FarSide, source: NimbleSource, bodies: list[bytes]
 ) -> None:
     far_side.shows(bodies, zipped=False)
-    agree(read(source), expected(bodies))
+    agree(counted(source), expected(bodies))
 
 
 @ONE_ENDPOINT
@@ -202,9 +202,9 @@ def test_what_was_counted_before_stays_at_zero(
     far_side: FarSide, source: NimbleSource, first: list[bytes], second: list[bytes]
 ) -> None:
     far_side.shows(first, zipped=False)
-    before = read(source)
+    before = counted(source)
     far_side.shows(second, zipped=False)
-    after, counts = read(source, before), expected(second)
+    after, counts = counted(source, before), expected(second)
     assert (after is None) == (counts is None)
     if before is None or after is None or counts is None:
         return
@@ -221,4 +221,4 @@ def test_hundreds_of_unforeseen_pairs_are_64_and_the_rest(
     backups = [{"state": states[state], "statusCode": f"C{code}"} for code, state in pairs]
     bodies = [json.dumps({"streamingSessionBackups": backups}).encode()]
     far_side.shows(bodies, zipped=False)
-    agree(read(source), expected(bodies))
+    agree(counted(source), expected(bodies))
