@@ -220,13 +220,15 @@ def close_client(client: Any) -> None:
     """Close a client's connections: idle ones at once, those in use as soon as they no longer are.
 
     The client's own `close` leaves idle ones open for as long as anything refers to their pool, and exceptions that
-    came through urllib3 do so until they are collected.
+    came through urllib3 do so until they are collected. It comes first: whoever is in the middle of a poll finds a new
+    pool.
     """
     http = client._endpoint.http_session
-    for manager in (http._manager, *http._proxy_managers.values()):
-        for key in manager.pools.keys():  # noqa: SIM118  # it is no dictionary, and cannot be iterated
-            manager.pools[key].close()
+    managers = (http._manager, *http._proxy_managers.values())
+    pools = [pool for manager in managers for key in list(manager.pools.keys()) if (pool := manager.pools.get(key))]
     client.close()
+    for pool in pools:
+        pool.close()
 
 
 class _Interruptible:
