@@ -54,7 +54,7 @@ def test_setting_the_wall_clock_moves_no_poll(tmp_path: Path, by: float) -> None
                     assert (known.last_success or 0.0) - before[id] == pytest.approx(by, abs=60)
                     gaps = [late - early for early, late in pairwise(far_side.asked_at[id][settled[id] - 1 :])]
                     assert min(gaps) > 0.2
-                    assert max(gaps) < 2
+                    assert max(gaps) < 5
 
     asyncio.run(run())
 
@@ -137,6 +137,6 @@ def test_a_poll_longer_than_its_interval_is_not_overtaken(tmp_path: Path) -> Non
                 asked = far_side.asked_at["slow"]
                 assert far_side.most_at_once["slow"] == 1
                 assert min(late - early for early, late in pairwise(asked)) >= 0.7
-                assert max(late - early for early, late in pairwise(asked)) < 2
+                assert max(late - early for early, late in pairwise(asked)) < 4
 
     asyncio.run(run())
