@@ -23,6 +23,7 @@ STATES = [
 ]
 FAILED = [state for state in STATES if state.endswith("_FAILED")]
 MOST_UNFORESEEN = 64
+WANTED = ("backupId", "sessionId", "state", "statusCode", "createdAt", "statusMessage")
 
 Pair = tuple[str, str]
 
@@ -56,6 +57,8 @@ def listed(bodies: Sequence[bytes]) -> list[dict[str, Any]]:
         if not isinstance(token, (str, type(None))):
             raise BadListingError("a token that is no text")
         backups += found
+        if not all(map(_is_text, [token, *(backup.get(member) for backup in found for member in WANTED)])):
+            raise BadListingError("half a surrogate pair, which is no character")
         if not token:
             return backups
         if token in tokens:
@@ -72,6 +75,14 @@ def _parsed(body: bytes) -> Any:
         return json.loads(body.decode(), parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         raise BadListingError(str(error)) from None
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def counted(backups: Sequence[Mapping[str, Any]], known_pairs: Sequence[Pair]) -> Counts:

@@ -150,6 +150,7 @@ def test_an_odd_member_loses_no_backup(endpoint: Start, member: str, value: Any)
         pytest.param(b'[{"streamingSessionBackups": []}]', id="an array"),
         pytest.param(b'"text"', id="text"),
         pytest.param(b"null", id="null"),
+        pytest.param(b'{"streamingSessionBackups": [], "nextToken": "\\ud800"}', id="half a surrogate pair"),
         pytest.param(b"[" * 100_000, id="nested too deep"),
         pytest.param(b'{"streamingSessionBackups": ' + b"[" * 100_000, id="nested too deep within"),
     ],
