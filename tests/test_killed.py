@@ -28,6 +28,7 @@ from tests.endpoint import Answer, Endpoint, Request, http, page
 from tests.hostile.book import shown
 from tests.hostile.exporter import configured
 from tests.hostile.studios import ready
+from tests.tools import proc
 from tests.waiting import wait_until
 
 OLD = b"# what the run before wrote\n"
@@ -240,7 +241,7 @@ def test_serve_ends_in_time_in_a_tls_handshake_that_never_ends(tmp_path: Path) -
 
 def is_connecting(port: int) -> bool:
     """Say whether a connection to the port has asked and has no answer (SYN_SENT is state 02 in /proc/net/tcp)."""
-    return f" 0100007F:{port:04X} 02 " in Path("/proc/net/tcp").read_text()
+    return f" 0100007F:{port:04X} 02 " in proc("net/tcp").read_text()
 
 
 def test_serve_ends_in_time_while_a_connection_is_not_made(tmp_path: Path) -> None:
@@ -275,7 +276,7 @@ def busy(tmp_path: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
 def unread(port: int, peer: socket.socket) -> int:
     """Return how many bytes the kernel holds that the server at the port has sent and its peer has no room for."""
     ends = f"0100007F:{port:04X} 0100007F:{peer.getsockname()[1]:04X}"
-    found = re.search(rf"{ends} [0-9A-F]+ ([0-9A-F]+):", Path("/proc/net/tcp").read_text())
+    found = re.search(rf"{ends} [0-9A-F]+ ([0-9A-F]+):", proc("net/tcp").read_text())
     return int(found[1], 16) if found else 0
 
 

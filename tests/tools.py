@@ -31,6 +31,13 @@ def built(name: str) -> Path:
     return BUILT / name
 
 
+def proc(part: str | int) -> Path:
+    """Return what Linux tells of a process, or of the network."""
+    if not Path("/proc/net/tcp").exists():
+        missing("/proc is not there: this looks at sockets and threads as Linux tells of them")
+    return Path("/proc", str(part))
+
+
 def missing(what: str) -> NoReturn:
     """Skip the test, or fail it where nothing may be skipped."""
     if os.environ.get("CI"):

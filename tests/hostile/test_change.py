@@ -21,6 +21,7 @@ from tests.hostile.book import shown
 from tests.hostile.exporter import configured, counts, polling, studios
 from tests.hostile.scenarios import READY
 from tests.hostile.studios import Studios
+from tests.tools import proc
 from tests.waiting import until, wait_until
 
 PART = "Change"
@@ -38,11 +39,11 @@ def samples(port: int, name: str) -> Mapping[str, float]:
 
 
 def sockets(process: subprocess.Popen[str]) -> int:
-    return sum("socket:" in str(link.readlink()) for link in Path(f"/proc/{process.pid}/fd").iterdir())
+    return sum("socket:" in str(link.readlink()) for link in (proc(process.pid) / "fd").iterdir())
 
 
 def threads(process: subprocess.Popen[str]) -> int:
-    return len(list(Path(f"/proc/{process.pid}/task").iterdir()))
+    return len(list((proc(process.pid) / "task").iterdir()))
 
 
 @shown(
