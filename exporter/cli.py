@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import glob
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +38,9 @@ from exporter.metrics import (
 )
 from exporter.poller import Poller
 from exporter.targets import build, new_sessions
+
+#: A temporary file of this age is nobody's any more.
+_LEFT_BEHIND_SECONDS = 3600.0
 
 log = structlog.get_logger(__name__)
 
@@ -172,6 +177,10 @@ def _replace(path: Path, content: bytes) -> None:
             raise
     except OSError as error:
         raise UsageError(f"--output={path}: {error.strerror}") from None
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):  # by runs that were killed
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _LEFT_BEHIND_SECONDS:
+                left.unlink()
 
 
 def _check(options: argparse.Namespace) -> int:

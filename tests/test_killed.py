@@ -7,6 +7,7 @@ or exit status 0 within five seconds.
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import select
 import signal
@@ -125,7 +126,8 @@ cli.main(["once", *sys.argv[3:], f"--output={output}"])
 @shown(
     "Stopping",
     "SIGKILL while `once --output` runs",
-    "the file is the old one, byte for byte, or a new one that is whole; no other `*.prom` is ever there",
+    "the file is the old one, byte for byte, or a new one that is whole; no other `*.prom` is ever there, and a temporary"
+    " file that was left goes with a run an hour later",
 )
 def test_once_killed_at_any_call_while_it_writes_leaves_the_old_file_or_the_new_one(
     config: Path, output: Path, whole: frozenset[Series], tmp_path: Path
@@ -167,6 +169,16 @@ def test_once_killed_at_moments_of_its_whole_run_leaves_the_old_file_or_the_new_
             process.wait(10)
         is_new(output.read_bytes(), whole)
         assert list(output.parent.glob("*.prom")) == [output]
+
+
+def test_what_killed_runs_left_is_cleared_away_in_time(config: Path, output: Path) -> None:
+    left, fresh, others = (output.parent / name for name in (".backups.prom.a.tmp", ".backups.prom.b.tmp", "x.tmp"))
+    for file in (left, fresh, others):
+        file.touch()
+    for file in (left, others):
+        os.utime(file, (0, 0))
+    assert run("once", f"--config.file={config}", f"--output={output}").returncode == 0
+    assert set(output.parent.iterdir()) == {output, fresh, others}
 
 
 # serve
