@@ -126,8 +126,8 @@ cli.main(["once", *sys.argv[3:], f"--output={output}"])
 @shown(
     "Stopping",
     "SIGKILL while `once --output` runs",
-    "the file is the old one, byte for byte, or a new one that is whole; no other `*.prom` is ever there, and a temporary"
-    " file that was left goes with a run an hour later",
+    "the file is the old one, byte for byte, or a new one that is whole; no other `*.prom` is ever there, and a"
+    " temporary file that was left goes with a run an hour later",
 )
 def test_once_killed_at_any_call_while_it_writes_leaves_the_old_file_or_the_new_one(
     config: Path, output: Path, whole: frozenset[Series], tmp_path: Path
