@@ -68,8 +68,8 @@ def wait_for(port: int, path: str, *holds: str, limit: float = 30) -> str:
             _, body = get(port, path)
             if all(text in body for text in holds):
                 return body
-        except OSError:
-            body = "(no answer)"
+        except OSError as error:
+            body = f"({error})"
         assert time.monotonic() < end, f"{holds} did not come within {limit:g} s; the last answer: {body[-2000:]}"
         select.select([], [], [], 0.02)
 

@@ -6,6 +6,7 @@ be: botocore by itself takes an HTML page, cut-off JSON or an empty object under
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -18,14 +19,23 @@ _LATEST_UNIX_TIME = datetime.max.replace(tzinfo=UTC).timestamp()
 T = TypeVar("T")
 
 
-def decode(shape: type[T], body: bytes) -> T:
-    """Return a JSON answer's wanted members; raise a PollError (bad_response) unless it is just what it should be."""
-    try:
-        if not body.isascii():
-            body.decode()  # msgspec does not look into members that nobody wants
-        return msgspec.json.decode(body, type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise PollError(Reason.BAD_RESPONSE, str(error), code=type(error).__name__) from None
+def decoder(shape: type[T]) -> Callable[[bytes], T]:
+    """Return what reads a JSON answer's wanted members, or raises a PollError (bad_response) unless it is just that.
+
+    To be made where a module is imported, by one thread: msgspec looks at a type when it first meets it, and two
+    threads that do so at once crash the process (as of 0.22).
+    """
+    read = msgspec.json.Decoder(shape).decode
+
+    def decode(body: bytes) -> T:
+        try:
+            if not body.isascii():
+                body.decode()  # msgspec does not look into members that nobody wants
+            return read(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise PollError(Reason.BAD_RESPONSE, str(error), code=type(error).__name__) from None
+
+    return decode
 
 
 def account_of(arn: str) -> str:

@@ -13,7 +13,6 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,7 +20,7 @@ import msgspec
 from exporter.aws import Api
 from exporter.backups import UNKNOWN, Backup, Studio
 from exporter.sources import Deadline, Listing, Page, PollError, Reason, pages
-from exporter.sources.answers import account_of, decode, parse_timestamp, text
+from exporter.sources.answers import account_of, decoder, parse_timestamp, text
 
 #: A recovery point's Status -> the state of a backup. EXPIRED is one past its retention that AWS Backup may not, or
 #: cannot, delete.
@@ -96,6 +95,11 @@ class _Job(msgspec.Struct, gc=False):
 class _Jobs(msgspec.Struct):
     BackupJobs: list[_Job]
     NextToken: str | None = None
+
+
+_decode_vaults = decoder(_Vaults)
+_decode_recovery_points = decoder(_RecoveryPoints)
+_decode_jobs = decoder(_Jobs)
 
 
 class AwsBackupSource:
@@ -181,7 +185,7 @@ class AwsBackupSource:
 
     def _vaults(self, deadline: Deadline) -> Iterator[_Vault]:
         def fetch(token: str | None) -> tuple[list[_Vault], str | None]:
-            answer = self._api.fetch(partial(decode, _Vaults), "ListBackupVaults", deadline, **_page_of(token))
+            answer = self._api.fetch(_decode_vaults, "ListBackupVaults", deadline, **_page_of(token))
             if not all(vault.BackupVaultName and account_of(vault.BackupVaultArn) for vault in answer.BackupVaultList):
                 raise PollError(Reason.BAD_RESPONSE, "ListBackupVaults: a vault without a name, or account, of its own")
             return answer.BackupVaultList, answer.NextToken
@@ -193,7 +197,7 @@ class AwsBackupSource:
 
         def fetch(token: str | None) -> tuple[list[_Job], str | None]:
             wanted = {"ByBackupVaultName": vault, "ByCreatedAfter": since} | _page_of(token)
-            answer = self._api.fetch(partial(decode, _Jobs), "ListBackupJobs", deadline, **wanted)
+            answer = self._api.fetch(_decode_jobs, "ListBackupJobs", deadline, **wanted)
             return [job for job in answer.BackupJobs if self._is_of_wanted_type(job)], answer.NextToken
 
         return fetch
@@ -205,7 +209,7 @@ class AwsBackupSource:
 
         def fetch(token: str | None) -> tuple[list[_RecoveryPoint], str | None]:
             wanted = {"BackupVaultName": vault} | _page_of(token)
-            answer = self._api.fetch(partial(decode, _RecoveryPoints), operation, deadline, **wanted)
+            answer = self._api.fetch(_decode_recovery_points, operation, deadline, **wanted)
             return [point for point in answer.RecoveryPoints if self._is_of_wanted_type(point)], answer.NextToken
 
         return fetch

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,7 +17,7 @@ import msgspec
 from exporter.aws import Api
 from exporter.backups import FAILED_STATES, STATES, Backup, Studio
 from exporter.sources import Deadline, Listing, Page, PollError, Reason, pages
-from exporter.sources.answers import account_of, decode, parse_timestamp, text
+from exporter.sources.answers import account_of, decoder, parse_timestamp, text
 
 #: The status codes that say what went wrong.
 ERROR_CODES = (
@@ -63,6 +62,11 @@ class _Studios(msgspec.Struct):
 
 class _OneStudio(msgspec.Struct):
     studio: _Studio
+
+
+_decode_backups = decoder(_Backups)
+_decode_studios = decoder(_Studios)
+_decode_one_studio = decoder(_OneStudio)
 
 
 class NimbleSource:
@@ -130,7 +134,7 @@ class NimbleSource:
         def fetch(token: str | None) -> tuple[Page, str | None]:
             keys = self._filter | ({"nextToken": token} if token else {})
             operation = "ListStreamingSessionBackups"
-            answer = self._api.fetch(partial(decode, _Backups), operation, deadline, studioId=studio_id, **keys)
+            answer = self._api.fetch(_decode_backups, operation, deadline, studioId=studio_id, **keys)
             return Page([_backup(wire, studio_id) for wire in answer.streamingSessionBackups]), answer.nextToken
 
         yield from pages(fetch, deadline)
@@ -138,7 +142,7 @@ class NimbleSource:
     def _discover(self, deadline: Deadline) -> list[Studio]:
         def fetch(token: str | None) -> tuple[list[_Studio], str | None]:
             keys = {"nextToken": token} if token else {}
-            answer = self._api.fetch(partial(decode, _Studios), "ListStudios", deadline, **keys)
+            answer = self._api.fetch(_decode_studios, "ListStudios", deadline, **keys)
             if not all(wire.studioId for wire in answer.studios):
                 raise PollError(Reason.BAD_RESPONSE, "ListStudios: a studio without a studioId")
             return answer.studios, answer.nextToken
@@ -155,7 +159,7 @@ class NimbleSource:
         return (not self._include or matches(self._include)) and not matches(self._exclude)
 
     def _identify(self, studio_id: str, deadline: Deadline) -> Studio:
-        wire = self._api.fetch(partial(decode, _OneStudio), "GetStudio", deadline, studioId=studio_id).studio
+        wire = self._api.fetch(_decode_one_studio, "GetStudio", deadline, studioId=studio_id).studio
         wire.studioId = studio_id
         return self._studio(wire)
 

@@ -18,8 +18,7 @@ from exporter.aws.clients import MODELS
 from exporter.backups import Tally
 from exporter.simulator import Fleet
 from exporter.simulator.api import _backup as wire
-from exporter.sources.answers import decode
-from exporter.sources.nimble import NimbleSource, _backup, _Backups
+from exporter.sources.nimble import NimbleSource, _backup, _decode_backups
 
 NOW = 1.79e9
 PAGE_SIZE = 1000
@@ -34,7 +33,7 @@ def page() -> bytes:
 
 def ours(body: bytes) -> None:
     tally = Tally(NimbleSource.known_pairs)
-    for each in decode(_Backups, body).streamingSessionBackups:
+    for each in _decode_backups(body).streamingSessionBackups:
         tally.add(_backup(each, "studio"))
     tally.census()
 

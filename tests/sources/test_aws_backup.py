@@ -25,7 +25,7 @@ from exporter.backups import Backup, Studio, Tally
 from exporter.config import load
 from exporter.poller import Poller
 from exporter.sources import Deadline, Listing, PollError, Reason
-from exporter.sources.answers import decode
+from exporter.sources.answers import decoder
 from exporter.sources.aws_backup import (
     JOB_STATES,
     RECOVERY_POINT_STATES,
@@ -560,4 +560,4 @@ def test_the_servers_own_check_knows_a_wrong_answer() -> None:
 @pytest.mark.parametrize("shape", [_Jobs, _RecoveryPoints])
 def test_deep_nesting_is_refused(shape: type) -> None:
     with pytest.raises(PollError):
-        decode(shape, b"[" * 100_000)
+        decoder(shape)(b"[" * 100_000)
