@@ -7,7 +7,8 @@ RUN python -m venv /opt/exporter && /opt/exporter/bin/pip install --no-cache-dir
 
 FROM python:3.13-slim
 ARG REVISION=unknown
-ENV STUDIO_BACKUP_EXPORTER_REVISION=$REVISION PYTHONUNBUFFERED=1
+# PYTHONFAULTHANDLER: should an extension module ever crash the process, the log says where.
+ENV STUDIO_BACKUP_EXPORTER_REVISION=$REVISION PYTHONUNBUFFERED=1 PYTHONFAULTHANDLER=1
 COPY --from=build /opt/exporter /opt/exporter
 # Nobody: the exporter writes nothing, and needs no file but its configuration.
 USER 65534:65534

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import itertools
+import os
 import select
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -45,9 +47,16 @@ def started(*arguments: str | Path, log: Path | None = None) -> Iterator[subproc
             process.communicate()
 
 
+#: Ports below those that the kernel gives to connections, begun at another place by each of pytest's processes.
+_PORTS = itertools.count(20_000 + os.getpid() * 97 % 12_000)
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Return a port that nothing takes before it is listened on."""
+    while True:
+        port = next(_PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def get(port: int, path: str = "/metrics", method: str = "GET", **headers: str) -> tuple[int, str]:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.stack import answers, free_port
+from tests.commands import free_port
+from tests.e2e.stack import answers
 from tests.tools import tool
 from tests.waiting import wait_until
 

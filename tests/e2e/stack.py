@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from typing import Any
 
 from exporter import simulator
 from exporter.simulator import FleetBackup, FleetStudio
+from tests.commands import free_port
 from tests.endpoint import Endpoint, Request, http
 from tests.tools import tool
 from tests.waiting import wait_until
@@ -82,11 +82,6 @@ class Stack:
 
         wait_until(found, limit=60)
         return found()[-1]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def hurried(rules: str) -> str:

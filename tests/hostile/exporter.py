@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from exporter.aws.account import ApiCalls
 from exporter.config import load
 from exporter.poller import Poller
@@ -22,6 +24,11 @@ def configured(folder: Path, *targets: Mapping[str, Any], **general: Any) -> Pat
     each = [{"aws_region": "us-west-2", **target} for target in targets]
     file.write_text(json.dumps({**general, "targets": each}))  # JSON is YAML
     return file
+
+
+def retry_at_once(patch: pytest.MonkeyPatch) -> None:
+    """Have botocore try again at once: not how long it waits is what counts here, but that it does."""
+    patch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
 
 
 @asynccontextmanager

@@ -154,6 +154,7 @@ def test_studios_that_come_and_go_and_a_discovery_that_fails(tmp_path: Path) -> 
                 {"name": "first", "endpoint_url": first.endpoint.url},
                 {"name": "second", "endpoint_url": second.endpoint.url},
                 poll_interval="300ms",
+                poll_timeout="20s",
                 discovery_interval="500ms",
             )
             async with polling(file) as poller:

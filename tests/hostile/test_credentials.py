@@ -76,6 +76,7 @@ def test_they_may_come_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
                     }.items()
                 ),
                 poll_interval="500ms",
+                poll_timeout="20s",
             )
             async with polling(config) as poller:
                 await until(lambda: len(studios(poller)) == 4)
@@ -118,6 +119,7 @@ def test_they_may_expire_and_be_renewed(tmp_path: Path, monkeypatch: pytest.Monk
                 {"name": "old", "endpoint_url": endpoint.url, "studios": ["old"]},
                 {"name": "well", "endpoint_url": endpoint.url, "studios": ["well"], "profile": "well"},
                 poll_interval="200ms",
+                poll_timeout="20s",
             )
             async with polling(config) as poller:
                 await until(lambda: len(studios(poller)) == 2)

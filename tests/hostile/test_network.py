@@ -16,7 +16,7 @@ import pytest
 from exporter.sources import Reason
 from tests.endpoint import hang, http
 from tests.hostile.book import shown
-from tests.hostile.exporter import configured, counts, polling, studios
+from tests.hostile.exporter import configured, counts, polling, retry_at_once, studios
 from tests.hostile.scenarios import READY
 from tests.hostile.studios import Studios, ready
 from tests.tls import new_certificate, server_context
@@ -48,7 +48,10 @@ def stack() -> Iterator[ExitStack]:
     "`timeout`; its thread, which cannot be interrupted there, ends within 5 s more and is counted in"
     " `studio_backup_exporter_abandoned_polls` until then",
 )
-def test_targets_that_cannot_be_reached_fail_alone(stack: ExitStack, tmp_path: Path) -> None:
+def test_targets_that_cannot_be_reached_fail_alone(
+    stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retry_at_once(monkeypatch)
     well, untrusted = Studios(), Studios()
     untrusted.endpoint.tls = server_context(new_certificate(tmp_path))
     silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))  # the kernel accepts, and nobody reads

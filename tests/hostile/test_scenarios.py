@@ -23,7 +23,7 @@ from exporter.sources import Reason
 from exporter.status import StudioStatus
 from tests.endpoint import Answer, Endpoint, Request
 from tests.environment import set_aws_environment
-from tests.hostile.exporter import configured, counts, polling, studios
+from tests.hostile.exporter import configured, counts, polling, retry_at_once, studios
 from tests.hostile.scenarios import HOST, READY, SCENARIOS, TIMEOUT_SECONDS, Scenario, Visit
 from tests.hostile.studios import Studios
 from tests.waiting import until
@@ -96,8 +96,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     far_side, folder = Studios(), tmp_path_factory.mktemp("hostile")
     with pytest.MonkeyPatch.context() as patch, far_side.endpoint.running(), capture_logs() as log:
         set_aws_environment(patch, folder)
-        # That what may pass is tried again is what counts here, not how long botocore waits before it.
-        patch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
+        retry_at_once(patch)
         file = configured(
             folder,
             {"endpoint_url": far_side.endpoint.url, "studios": [*WELL, *SICK]},

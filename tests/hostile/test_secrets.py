@@ -127,6 +127,7 @@ def test_no_secret_is_in_any_output(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             {"name": "http", "endpoint_url": "http://nimble.example", "studios": ["http"]},
             {"name": "https", "endpoint_url": "https://nimble.example", "studios": ["https"]},
             poll_interval="2s",
+            poll_timeout="20s",
         )
         outputs = []
         for command in ("once", "list", "check"):

@@ -41,7 +41,8 @@ def test_setting_the_wall_clock_moves_no_poll(tmp_path: Path, by: float) -> None
             file = configured(
                 tmp_path,
                 {"endpoint_url": endpoint.url, "studios": ["one", "two"]},
-                poll_interval="1s",
+                poll_interval="2s",
+                poll_timeout="20s",
             )
             async with polling(file, wall_clock=lambda: time.time() + offset) as poller:
                 await until(lambda: all(known.polls >= 2 for known in studios(poller).values()) and studios(poller))
@@ -71,7 +72,9 @@ def test_counts_from_before_a_suspension_are_old_after_it(tmp_path: Path) -> Non
     async def run() -> None:
         nonlocal slept
         with far_side.endpoint.running() as endpoint:
-            file = configured(tmp_path, {"endpoint_url": endpoint.url, "studios": ["one"]}, poll_interval="1s")
+            file = configured(
+                tmp_path, {"endpoint_url": endpoint.url, "studios": ["one"]}, poll_interval="1s", poll_timeout="20s"
+            )
             async with polling(file, clock=lambda: clock.seconds() + slept) as poller:
                 await until(lambda: "one" in studios(poller))
                 slept = 8 * HOUR
