@@ -65,7 +65,7 @@ def status_page(
     if show_backups:
         links["/api/v1/backups"] = "Failed backups as JSON"
     body = ["<h2>Studios</h2>"]
-    body += [_studio(known, now, show_backups=show_backups) for known in _ordered(status)]
+    body += [_studio(known, now, show_backups=show_backups) for known in status.studios]
     if not status.studios:
         body.append("<p>None has been polled yet.</p>")
     body.append("<h2>Targets</h2>")
@@ -103,7 +103,7 @@ def studios(status: Status) -> list[Mapping[str, Any]]:
             "last_success": known.last_success,
             "states": None if known.census is None else _states(known),
         }
-        for known in _ordered(status)
+        for known in status.studios
     ]
 
 
@@ -120,15 +120,11 @@ def backups(status: Status, *, state: str = "", studio: str = "") -> list[Mappin
             "created_at": backup.created_at,
             "message": backup.message,
         }
-        for known in _ordered(status)
+        for known in status.studios
         if known.census is not None and studio in ("", known.studio.id, known.studio.name)
         for backup in known.census.failed_backups
         if state in ("", label(backup.state))
     ]
-
-
-def _ordered(status: Status) -> list[StudioStatus]:
-    return sorted(status.studios, key=lambda known: (known.studio.name, known.studio.id))
 
 
 def _states(known: StudioStatus) -> dict[str, int]:

@@ -85,7 +85,7 @@ class Poller:
         """Return all that is known now."""
         now, wall_now = self._clock(), self._wall_clock()
         studios = []
-        for known in self._studios.values():
+        for _, known in sorted(self._studios.items(), key=lambda item: (item[1].studio.name, item[0])):
             stale = now - known.census_at > known.target.stale_after
             due = self._due.get((known.target.name, known.listing))
             studios.append(

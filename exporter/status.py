@@ -76,7 +76,7 @@ class TargetStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """All that is known, at one moment."""
+    """All that is known, at one moment: targets in the file's order, studios by their names."""
 
     targets: Sequence[TargetStatus]
     studios: Sequence[StudioStatus]

@@ -481,6 +481,12 @@ def test_a_studio_that_a_changed_target_no_longer_names_goes_with_its_discovery(
     asyncio.run(run())
 
 
+def test_studios_are_told_in_the_order_of_their_names_whichever_was_polled_first() -> None:
+    source = FakeSource(*(listing(studio) for studio in (TWO, THREE, ONE)), listing())
+    source.on_read = lambda listing, _deadline: iter([] if listing.studios else [Page(studios=[Studio("x", "p")])])
+    assert list(sweep(poller(target(source), lanes=1))) == ["one", "p", "three", "two"]
+
+
 def test_the_same_id_in_two_regions_is_two_studios() -> None:
     west, east = FakeSource(listing(ONE)), FakeSource(listing(ONE, target="east"))
     west.pages, east.pages = [Page([backup("a")])], [Page([backup("b"), backup("c")])]
