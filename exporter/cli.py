@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -33,10 +32,10 @@ from exporter.metrics import (
     ConfigStatus,
     StudioBackupCollector,
     exporter_version,
-    new_registry,
     render,
 )
 from exporter.poller import Poller
+from exporter.status import Status
 from exporter.targets import build, new_sessions
 
 #: A temporary file of this age is nobody's any more.
@@ -122,13 +121,16 @@ async def _poll_and_serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload)
-    registry = new_registry(StudioBackupCollector(poller.status, calls, lambda: loaded))
+
+    def exposition(status: Status, accept: str, names: Sequence[str]) -> tuple[bytes, str]:
+        return render(StudioBackupCollector(status, calls, loaded), accept, names)
+
     addresses = [":".join(str(part) for part in listener.getsockname()[:2]) for listener in sockets]
     log.info("started", version=exporter_version(), targets=len(config.targets), addresses=",".join(addresses))
     async with asyncio.TaskGroup() as group:
         polling = group.create_task(poller.run(), name="poller")
         app = web.create_app(
-            partial(render, registry),
+            exposition,
             poller.status,
             telemetry_path=telemetry_path,
             show_backups=show_backups,
@@ -153,7 +155,7 @@ def _once(options: argparse.Namespace) -> int:
 
     status = asyncio.run(sweep()).status()
     loaded = ConfigStatus(successful=True, success_timestamp_seconds=time.time())
-    text, _ = render(new_registry(StudioBackupCollector(lambda: status, calls, lambda: loaded)), names=ONE_SHOT)
+    text, _ = render(StudioBackupCollector(status, calls, loaded), names=ONE_SHOT)
     if options.output is None:
         sys.stdout.write(text.decode())
     else:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 
 import msgspec
@@ -62,14 +62,9 @@ class ConfigStatus(msgspec.Struct, frozen=True):
 
 
 class StudioBackupCollector(Collector):
-    """Yields the exporter's own families, from `status`, `calls` and `config_status` as they are at that moment."""
+    """Yields the exporter's own families, of what is known at one moment."""
 
-    def __init__(
-        self,
-        status: Callable[[], Status],
-        calls: ApiCalls,
-        config_status: Callable[[], ConfigStatus],
-    ) -> None:
+    def __init__(self, status: Status, calls: ApiCalls, config_status: ConfigStatus) -> None:
         self._status = status
         self._calls = calls
         self._config_status = config_status
@@ -81,10 +76,9 @@ class StudioBackupCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the families."""
         families = _Families()
-        status = self._status()
-        for studio in status.studios:
+        for studio in self._status.studios:
             families.add_studio(studio)
-        families.add_exporter(status, self._config_status())
+        families.add_exporter(self._status, self._config_status)
         families.add_api(self._calls)
         yield from families.all()
 
@@ -284,11 +278,11 @@ def new_registry(collector: StudioBackupCollector) -> CollectorRegistry:
     return registry
 
 
-def render(registry: CollectorRegistry, accept: str = "", names: Sequence[str] = ()) -> tuple[bytes, str]:
+def render(collector: StudioBackupCollector, accept: str = "", names: Sequence[str] = ()) -> tuple[bytes, str]:
     """Return the exposition and its content type: OpenMetrics if `accept` asks for it; only `names`, if any."""
     try:
         encode, content_type = choose_encoder(accept)
     except (TypeError, ValueError):  # a version that is none
         encode, content_type = generate_latest, CONTENT_TYPE_PLAIN_0_0_4
-    chosen = registry.restricted_registry(names) if names else registry
-    return encode(chosen), content_type
+    registry = new_registry(collector)
+    return encode(registry.restricted_registry(names) if names else registry), content_type

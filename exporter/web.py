@@ -39,7 +39,7 @@ _NOTHING_BUT_STYLE = "default-src 'none'; style-src 'unsafe-inline'; frame-ances
 
 
 def create_app(
-    render: Callable[[str, Sequence[str]], tuple[bytes, str]],
+    render: Callable[[Status, str, Sequence[str]], tuple[bytes, str]],
     status: Callable[[], Status],
     *,
     telemetry_path: str = "/metrics",
@@ -49,16 +49,18 @@ def create_app(
 ) -> Starlette:
     """Return the application.
 
-    `render` returns the exposition and its content type, for an Accept header and the names wanted (none: all).
+    `render` returns the exposition of a status and its content type, for an Accept header and the names wanted (none:
+    all).
     With `show_backups`, ids and messages of failed backups are shown. `reload` loads the configuration anew and returns
     why it could not, "" if it could; None: whoever asks for it finds nothing. `is_polling` says whether the poll loop
     runs.
     """
 
     async def metrics(request: Request) -> Response:
-        # In a thread: thousands of series take longer to write than other requests should wait.
+        # Written in a thread: thousands of series take longer than other requests should wait. What is known is read
+        # here, by the thread that changes it.
         body, content_type = await run_in_threadpool(
-            render, request.headers.get("accept", ""), request.query_params.getlist("name[]")
+            render, status(), request.headers.get("accept", ""), request.query_params.getlist("name[]")
         )
         return Response(body, headers={"Content-Type": content_type})
 

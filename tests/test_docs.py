@@ -24,9 +24,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").
 
 def described() -> dict[str, tuple[str, tuple[str, ...]]]:
     """Return each metric's type and labels, by its name as it is exposed."""
-    collector = StudioBackupCollector(
-        lambda: Status((), (), 0, 0, 0.0, ready=True), ApiCalls(), lambda: ConfigStatus(True, 0.0)
-    )
+    collector = StudioBackupCollector(Status((), (), 0, 0, 0.0, ready=True), ApiCalls(), ConfigStatus(True, 0.0))
     return {
         family.name + ("_total" if family.type == "counter" else ""): (family.type, vars(family)["_labelnames"])
         for family in collector.describe()

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.aws.account import ApiCalls
 from exporter.backups import STATES, Studio
-from exporter.metrics import ONE_SHOT, ConfigStatus, StudioBackupCollector, new_registry, render
+from exporter.metrics import ONE_SHOT, ConfigStatus, StudioBackupCollector, render
 from exporter.poller import Poller
 from exporter.sources import Page, PollError, Reason
 from tests.fakes import FakeSource, backup, failing, listing, target
@@ -47,8 +47,6 @@ class Exporter:
             clock=lambda: self.clock,
             wall_clock=lambda: 1_700_000_000.0,
         )
-        collector = StudioBackupCollector(self.poller.status, calls(), lambda: ConfigStatus(True, 1_600_000_000.0))
-        self.registry = new_registry(collector)
 
     def poll(self, *pages: Page) -> Exporter:
         self.source.pages = pages
@@ -59,8 +57,12 @@ class Exporter:
         self.source.on_read = failing(reason)
         return self.poll()
 
-    def text(self, accept: str = "", names: tuple[str, ...] = ()) -> str:
-        return render(self.registry, accept, names)[0].decode()
+    def render(self, accept: str = "", names: tuple[str, ...] = ()) -> tuple[bytes, str]:
+        collector = StudioBackupCollector(self.poller.status(), calls(), ConfigStatus(True, 1_600_000_000.0))
+        return render(collector, accept, names)
+
+    def text(self, names: tuple[str, ...] = ()) -> str:
+        return self.render(names=names)[0].decode()
 
     def series(self) -> Series:
         return {
@@ -176,7 +178,7 @@ def test_api_calls_are_a_cumulative_histogram() -> None:
 
 def test_every_family_is_described_and_nothing_else_is_collected() -> None:
     exporter = Exporter().poll(PAGE)
-    collector = StudioBackupCollector(exporter.poller.status, calls(), lambda: ConfigStatus(True, 0.0))
+    collector = StudioBackupCollector(exporter.poller.status(), calls(), ConfigStatus(True, 0.0))
     described = {family.name: family.type for family in collector.describe()}
     assert {family.name: family.type for family in collector.collect()} == described
     assert all(not family.samples for family in collector.describe())
@@ -200,7 +202,7 @@ def test_what_once_writes_has_no_counter_and_nothing_of_the_process() -> None:
 def test_openmetrics_is_given_to_who_asks_for_it(version: str) -> None:
     exporter = Exporter().poll(PAGE)
     accept = f"application/openmetrics-text; version={version}"
-    body, content_type = render(exporter.registry, accept)
+    body, content_type = exporter.render(accept)
     if version in ("", "1.0.0"):
         assert content_type.startswith("application/openmetrics-text")
         assert body.endswith(b"# EOF\n")

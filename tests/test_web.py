@@ -13,16 +13,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import pytest
 
 from exporter import web
 from exporter.aws.account import ApiCalls
 from exporter.backups import Studio
-from exporter.metrics import ConfigStatus, StudioBackupCollector, new_registry, render
+from exporter.metrics import ConfigStatus, StudioBackupCollector, render
 from exporter.poller import Poller
 from exporter.sources import Page, Reason
+from exporter.status import Status
 from tests.fakes import FakeSource, backup, failing, listing, target
 from tests.waiting import wait_until
 
@@ -35,10 +35,10 @@ class Served:
         self.source = FakeSource(listing(Studio("id-1", "aurora")))
         self.source.pages = [Page([backup(studio="id-1")])]
         self.poller = Poller([target(self.source)], max_concurrent_polls=1)
-        registry = new_registry(StudioBackupCollector(self.poller.status, ApiCalls(), lambda: ConfigStatus(True, 1.0)))
+        self.read_by: set[str] = set()
         self.app = web.create_app(
-            partial(render, registry),
-            self.poller.status,
+            lambda status, *wanted: render(StudioBackupCollector(status, ApiCalls(), ConfigStatus(True, 1.0)), *wanted),
+            self.status,
             telemetry_path=telemetry_path,
             show_backups=show_backups,
             is_polling=lambda: self.is_polling,
@@ -46,10 +46,15 @@ class Served:
         self.listener = web.listen("127.0.0.1:0")
         self.port: int = self.listener.getsockname()[1]
 
+    def status(self) -> Status:
+        self.read_by.add(threading.current_thread().name)
+        return self.poller.status()
+
     @contextmanager
     def running(self) -> Iterator[Served]:
         loop, stop = asyncio.new_event_loop(), asyncio.Event()
-        thread = threading.Thread(target=loop.run_until_complete, args=(web.serve(self.app, [self.listener], stop),))
+        serving = web.serve(self.app, [self.listener], stop)
+        thread = threading.Thread(target=loop.run_until_complete, args=(serving,), name="loop")
         thread.start()
         try:
             yield self
@@ -83,6 +88,13 @@ def test_metrics_are_text_by_default(served: Served) -> None:
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert b'studio_backup_up{aws_region="us-west-2",source="fake",studio="aurora",studio_id="id-1"} 1.0\n' in body
     assert b"process_cpu_seconds_total" in body
+
+
+def test_what_is_known_is_read_by_the_thread_that_changes_it(served: Served) -> None:
+    for path in ("/", "/metrics", "/-/ready", "/api/v1/studios"):
+        served.read_by.clear()
+        assert served.ask(path)[0].status == 200
+        assert (path, served.read_by) == (path, {"loop"})  # any other may see it half changed
 
 
 def test_metrics_are_openmetrics_for_prometheus(served: Served) -> None:

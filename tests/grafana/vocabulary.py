@@ -37,9 +37,7 @@ PROMETHEUS = ("up", "scrape_duration_seconds", "scrape_samples_scraped")
 
 def exporter_vocabulary() -> dict[str, Labels]:
     """Every sample name of the exporter, with its labels: its own as described, its process's as collected."""
-    collector = StudioBackupCollector(
-        lambda: Status((), (), 0, 0, 0.0, ready=True), ApiCalls(), lambda: ConfigStatus(True, 0.0)
-    )
+    collector = StudioBackupCollector(Status((), (), 0, 0, 0.0, ready=True), ApiCalls(), ConfigStatus(True, 0.0))
     suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
     known: dict[str, Labels] = {}
     for family in collector.describe():

@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from exporter import pages
 from exporter.aws.account import ApiCalls
-from exporter.metrics import ConfigStatus, StudioBackupCollector, new_registry, render
+from exporter.metrics import ConfigStatus, StudioBackupCollector, render
 from exporter.sources import Reason
 from exporter.status import StudioStatus
 from tests.endpoint import Answer, Endpoint, Request
@@ -76,8 +76,7 @@ async def watch(far_side: Studios, file: Path, log: Sequence[Mapping[str, Any]])
         settled = {id: len(far_side.asked_at[id]) for id in WELL}
         sick = await polled(2)
         gaps = [late - early for id in WELL for early, late in pairwise(far_side.asked_at[id][settled[id] - 1 :])]
-        registry = new_registry(StudioBackupCollector(poller.status, ApiCalls(), lambda: ConfigStatus(True, 0.0)))
-        text, _ = render(registry)
+        text, _ = render(StudioBackupCollector(poller.status(), ApiCalls(), ConfigStatus(True, 0.0)))
         document = pages.status_page(poller.status(), time.time(), version="0", telemetry_path="/metrics")
         far_side.sick, far_side.backups = {}, 3
         await polled(1)

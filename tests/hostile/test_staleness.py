@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.aws.account import ApiCalls
-from exporter.metrics import ConfigStatus, StudioBackupCollector, new_registry, render
+from exporter.metrics import ConfigStatus, StudioBackupCollector, render
 from tests.endpoint import error
 from tests.hostile.book import shown
 from tests.hostile.exporter import configured, polling, studios
@@ -60,15 +60,13 @@ def test_counts_go_when_they_are_stale_and_come_back_with_the_next_good_poll(tmp
                 stale_after="6s",
             )
             async with polling(file) as poller:
-                registry = new_registry(
-                    StudioBackupCollector(poller.status, ApiCalls(), lambda: ConfigStatus(True, 0.0))
-                )
 
                 def series(studio: str) -> Mapping[str, float]:
                     """Return the studio's families, each with the value of one of its series."""
+                    collector = StudioBackupCollector(poller.status(), ApiCalls(), ConfigStatus(True, 0.0))
                     return {
                         sample.name: sample.value
-                        for family in text_string_to_metric_families(render(registry)[0].decode())
+                        for family in text_string_to_metric_families(render(collector)[0].decode())
                         for sample in family.samples
                         if sample.labels.get("studio_id") == studio
                     }
