@@ -82,7 +82,7 @@ class Poller:
     # What is known
 
     def status(self) -> Status:
-        """Return all that is known now."""
+        """Return all that is known now. It is for the thread of the loop: any other might see it half changed."""
         now, wall_now = self._clock(), self._wall_clock()
         studios = []
         for _, known in sorted(self._studios.items(), key=lambda item: (item[1].studio.name, item[0])):
