@@ -33,7 +33,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encode
 from prometheus_client.registry import Collector
 
 from exporter.aws.account import DURATION_BUCKETS, ApiCalls
-from exporter.backups import FAILED_STATES
+from exporter.backups import FAILED_STATES, Census
 from exporter.sources import Reason
 from exporter.status import Status, StudioStatus
 
@@ -200,11 +200,9 @@ class _Families:
             for state in FAILED_STATES:
                 self.new_failures.add_metric((*labels, state), known.new_failures.get(state, 0))
         if known.census is not None:
-            self._add_census(labels, known)
+            self._add_census(labels, known.census)
 
-    def _add_census(self, labels: Sequence[str], known: StudioStatus) -> None:
-        census = known.census
-        assert census is not None  # noqa: S101  # its caller looked
+    def _add_census(self, labels: Sequence[str], census: Census) -> None:
         for pair, count in census.counts.items():
             self.backups.add_metric((*labels, *pair), count)
         for state, created in census.newest.items():

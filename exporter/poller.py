@@ -128,7 +128,7 @@ class Poller:
     async def run(self) -> None:
         """Poll until cancelled."""
         async with asyncio.TaskGroup() as self._group:
-            self._follow_all()
+            self._follow_all(self._group)
             await asyncio.get_running_loop().create_future()
 
     def reconfigure(self, targets: Sequence[Target], *, max_concurrent_polls: int) -> None:
@@ -151,11 +151,10 @@ class Poller:
             self._outages.forget((name, ""))
         self._settle_owners()
         if self._group is not None:
-            self._follow_all()
+            self._follow_all(self._group)
 
-    def _follow_all(self) -> None:
-        assert self._group is not None  # noqa: S101  # its callers looked
-        self._followers = [self._group.create_task(self._follow(each.target)) for each in self._targets.values()]
+    def _follow_all(self, group: asyncio.TaskGroup) -> None:
+        self._followers = [group.create_task(self._follow(each.target)) for each in self._targets.values()]
 
     async def sweep(self) -> None:
         """Discover and poll everything once."""

@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from exporter.sources import Deadline, PollError, Reason
@@ -35,26 +36,23 @@ class Threads:
         result: asyncio.Future[T] = loop.create_future()
         ended: asyncio.Future[None] = loop.create_future()
 
-        def settle(value: T | None, error: Exception | None) -> None:
+        def settle(outcome: Callable[[], None]) -> None:
             if not result.done():
-                if error is None:
-                    result.set_result(value)  # type: ignore[arg-type]  # a T: without an error there is a value
-                else:
-                    result.set_exception(error)
+                outcome()
             ended.set_result(None)
 
         def run() -> None:
-            value, failure = None, None
             try:
-                value = work()
+                outcome = partial(result.set_result, work())
             except PollError as error:
                 # It is kept for long: not with the frames that it came through, their connections and bodies.
-                failure = error.with_traceback(None)
-                failure.__cause__ = failure.__context__ = None
+                error.__cause__ = error.__context__ = None
+                outcome = partial(result.set_exception, error.with_traceback(None))
             except Exception as error:  # noqa: BLE001  # a fault of ours in one source must not end the other polls
-                failure = PollError(Reason.OTHER, f"{type(error).__name__}: {error}", code=type(error).__name__)
+                name = type(error).__name__
+                outcome = partial(result.set_exception, PollError(Reason.OTHER, f"{name}: {error}", code=name))
             with suppress(RuntimeError):  # the loop is closed: the process is ending
-                loop.call_soon_threadsafe(settle, value, failure)
+                loop.call_soon_threadsafe(settle, outcome)
 
         threading.Thread(target=run, name=f"poll {' '.join(key)}", daemon=True).start()
         try:

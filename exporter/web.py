@@ -50,10 +50,9 @@ def create_app(
     """Return the application.
 
     `render` returns the exposition of a status and its content type, for an Accept header and the names wanted (none:
-    all).
-    With `show_backups`, ids and messages of failed backups are shown. `reload` loads the configuration anew and returns
-    why it could not, "" if it could; None: whoever asks for it finds nothing. `is_polling` says whether the poll loop
-    runs.
+    all). With `show_backups`, ids and messages of failed backups are shown. `reload` loads the configuration anew and
+    returns why it could not, "" if it could; None: whoever asks for it finds nothing. `is_polling` says whether the
+    poll loop runs.
     """
 
     async def metrics(request: Request) -> Response:

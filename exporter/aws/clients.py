@@ -22,6 +22,7 @@ from typing import Any
 import boto3
 import botocore.session
 from botocore.awsrequest import (
+    AWSConnection,
     AWSHTTPConnection,
     AWSHTTPConnectionPool,
     AWSHTTPSConnection,
@@ -231,24 +232,24 @@ def close_client(client: Any) -> None:
         pool.close()
 
 
-class _Interruptible:
+class _Interruptible(AWSConnection):
     """A connection that tells the thread's deadline how to cut it short: by shutting its socket."""
 
     sock: Any
 
     def connect(self) -> None:
         _tell_deadline(lambda: _shut(self.sock))  # a proxy may never answer CONNECT
-        super().connect()  # type: ignore[misc]  # a mixin before a connection class
+        super().connect()
 
     def request(self, *arguments: Any, **keywords: Any) -> Any:
         if self.sock is None:
             self.connect()
         # The socket itself: for an answer without a length, http.client leaves it to the response and forgets it.
         _tell_deadline(partial(_shut, self.sock))
-        return super().request(*arguments, **keywords)  # type: ignore[misc]  # a mixin before a connection class
+        return super().request(*arguments, **keywords)
 
     def getresponse(self) -> Any:
-        response = super().getresponse()  # type: ignore[misc]  # a mixin before a connection class
+        response = super().getresponse()
         # Weakly: a cycle would keep the body, and the connection, until somebody collects it.
         response.stream = partial(_bounded, weakref.ref(response))
         return response

@@ -96,7 +96,7 @@ class Fleet:
         self._failure_ratio = failure_ratio
         self._studios = [self._studio(number) for number in range(studios)]
 
-    def studios(self, now: float) -> Sequence[FleetStudio]:  # noqa: ARG002  # other fleets may have new ones
+    def studios(self, now: float) -> Sequence[FleetStudio]:  # noqa: ARG002  # tests' own fleets have it
         """Return the studios: the same at any time."""
         return self._studios
 

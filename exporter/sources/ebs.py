@@ -58,11 +58,11 @@ class EbsSource:
             wanted = {"Name": f"tag:{studio_tag}", "Values": [_literal(studio) for studio in studios]}
         self._parameters = {"OwnerIds": ["self"], "Filters": [wanted], "MaxResults": PAGE_SIZE}
 
-    def listings(self, deadline: Deadline) -> Sequence[Listing]:  # noqa: ARG002  # nothing is asked for
+    def listings(self, deadline: Deadline) -> Sequence[Listing]:  # noqa: ARG002  # Source's; nothing is asked for
         """Return the one listing that there is: its studios are found by reading it, so this costs no request."""
         return [Listing("snapshots", self._api.target, None)]
 
-    def read(self, listing: Listing, deadline: Deadline) -> Iterator[Page]:  # noqa: ARG002  # there is but one
+    def read(self, listing: Listing, deadline: Deadline) -> Iterator[Page]:  # noqa: ARG002  # Source's; there is but one
         """Yield the pages of snapshots, each with the studios that it is the first to show.
 
         The studios of the configuration that have no snapshot come last, as soon as the account is known: their zeros
@@ -134,7 +134,7 @@ def _decode(body: bytes) -> tuple[Sequence[Mapping[str, Any]], str | None]:
     700 kB, this 45 ms (CPython 3.11), while every other poll waits for the interpreter.
     """
     try:
-        parser = ElementTree.XMLParser(target=_NoDoctype())  # noqa: S314  # see _NoDoctype
+        parser = ElementTree.XMLParser(target=_NoDoctype())  # noqa: S314  # without a doctype it is safe
         parser.feed(body)
         root = parser.close()
     except (ElementTree.ParseError, ValueError, LookupError) as error:
