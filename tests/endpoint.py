@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import ssl
 import struct
@@ -79,6 +80,7 @@ class Endpoint:
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._peers: set[socket.socket] = set()
+        self._here = threading.local()
 
     @property
     def connections(self) -> int:
@@ -94,8 +96,8 @@ class Endpoint:
             yield bytes([byte])
 
     def pause(self, seconds: float) -> None:
-        """Wait before an answer; no longer than the endpoint lasts."""
-        self.ended.wait(seconds)
+        """Wait before an answer; no longer than the endpoint lasts, or the other side for it."""
+        select.select([self._here.peer], [], [], seconds)
 
     @contextmanager
     def running(self) -> Iterator[Endpoint]:
@@ -117,6 +119,7 @@ class Endpoint:
                 threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
 
     def _serve(self, plain: socket.socket) -> None:
+        self._here.peer = plain
         with suppress(OSError), plain, self._wrapped(plain) as peer, peer.makefile("rb") as lines:
             while True:
                 request = _read(lines)

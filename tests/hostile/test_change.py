@@ -54,7 +54,7 @@ def threads(process: subprocess.Popen[str]) -> int:
 )
 @pytest.mark.parametrize("by", ["signal", "request"])
 def test_a_reload_while_polls_are_in_flight(tmp_path: Path, by: str) -> None:
-    far_side, port = Studios(latency=0.05), free_port()
+    far_side, port = Studios(latency=0.3), free_port()
     far_side.sick = {"hangs": lambda _request: hang}
     with far_side.endpoint.running() as endpoint:
 
