@@ -146,7 +146,7 @@ def watch(process_id: int, port: int, polls: int) -> list[Sample]:
         for path in ("/", "/api/v1/studios", "/api/v1/backups")[turn % 3 :]:
             assert get(port, path)[0] == 200
         assert get(port, Accept="application/openmetrics-text")[1].endswith("# EOF\n")
-        time.sleep(1)
+        time.sleep(1)  # between samples; there is nothing to wait for
     raise AssertionError
 
 
