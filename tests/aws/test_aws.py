@@ -20,6 +20,7 @@ from botocore.exceptions import UnknownServiceError
 from exporter.aws import Api, Identity, Sessions
 from exporter.aws.account import MAX_ERROR_CODES, ApiCalls
 from exporter.sources import Deadline, PollError, Reason
+from tests.access import api
 from tests.endpoint import Answer, Endpoint, Request, error, hang, http, page, reset
 from tests.hostile.book import shown
 from tests.tls import new_certificate, server_context
@@ -37,19 +38,6 @@ def endpoint() -> Iterator[Start]:
 @pytest.fixture(autouse=True)
 def no_waiting_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
-
-
-def api(url: str, *, calls: ApiCalls | None = None, sessions: Sessions | None = None, **identity: str) -> Api:
-    return Api(
-        "nimble",
-        sessions=sessions or Sessions(),
-        calls=calls or ApiCalls(),
-        identity=Identity(**identity),
-        source="nimble",
-        target="main",
-        aws_region="us-west-2",
-        endpoint_url=url,
-    )
 
 
 def ask(of: Api, seconds: float = 10.0) -> bytes:

@@ -11,12 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporter.aws import Api, Identity, Sessions
-from exporter.aws.account import ApiCalls
 from exporter.backups import Census, Studio
 from exporter.reading import read
 from exporter.sources import Deadline, Listing, PollError, Reason
 from exporter.sources.nimble import ERROR_CODES, NimbleSource
+from tests.access import api
 from tests.endpoint import Answer, Endpoint, Request, http
 from tests.environment import set_aws_environment
 from tests.fuzz import reference
@@ -126,17 +125,7 @@ def far_side() -> Iterator[FarSide]:
 def source(far_side: FarSide, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NimbleSource]:
     with pytest.MonkeyPatch.context() as patch:
         set_aws_environment(patch, tmp_path_factory.mktemp("fuzz"))
-        api = Api(
-            "nimble",
-            sessions=Sessions(),
-            calls=ApiCalls(),
-            identity=Identity(),
-            source="nimble",
-            target="main",
-            aws_region="us-west-2",
-            endpoint_url=far_side.endpoint.url,
-        )
-        yield NimbleSource(api, studios={})
+        yield NimbleSource(api(far_side.endpoint.url), studios={})
 
 
 def counted(source: NimbleSource, previous: Census | None = None) -> Census | None:

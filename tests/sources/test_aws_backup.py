@@ -19,7 +19,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 
-from exporter.aws import Api, Identity, Sessions
 from exporter.aws.account import ApiCalls
 from exporter.backups import Backup, Studio, Tally
 from exporter.config import load
@@ -35,6 +34,7 @@ from exporter.sources.aws_backup import (
 )
 from exporter.status import Target
 from exporter.targets import build
+from tests.access import api
 from tests.backup_server import ACCOUNT, MODEL, REGION, BackupServer, Members, Vault, check
 from tests.endpoint import Answer, Endpoint, error, http
 from tests.test_accounts import ROLES, role_of
@@ -55,18 +55,8 @@ def run() -> Iterator[Run]:
 
 
 def source(to: Endpoint, calls: ApiCalls | None = None, **options: Any) -> AwsBackupSource:
-    api = Api(
-        "backup",
-        sessions=Sessions(),
-        calls=calls or ApiCalls(),
-        identity=Identity(),
-        source="aws_backup",
-        target="vaults",
-        aws_region=REGION,
-        endpoint_url=to.url,
-    )
     given: dict[str, Any] = {"jobs_since": 7 * DAY, "resource_types": ("EC2", "EBS"), "clock": lambda: NOW}
-    return AwsBackupSource(api, **given | options)
+    return AwsBackupSource(api(to.url, "backup", "aws_backup", "vaults", calls=calls), **given | options)
 
 
 def read(from_source: AwsBackupSource, listing: Listing = VAULT, seconds: float = 20) -> list[Backup]:

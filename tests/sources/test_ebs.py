@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from moto.ec2.models import ec2_backends
 from moto.server import ThreadedMotoServer
 
-from exporter.aws import Api, Identity, Sessions
 from exporter.aws.account import ApiCalls
 from exporter.backups import Backup, Studio, Tally
 from exporter.config import load
@@ -31,6 +30,7 @@ from exporter.sources import Deadline, Listing, PollError, Reason
 from exporter.sources.ebs import STATES, EbsSource
 from exporter.status import Status, Target
 from exporter.targets import build
+from tests.access import api
 from tests.endpoint import Answer, Endpoint, Request, http
 
 ACCOUNT = "111122223333"
@@ -48,17 +48,7 @@ def endpoint() -> Iterator[Start]:
 
 
 def source(url: str, calls: ApiCalls | None = None, **options: Any) -> EbsSource:
-    api = Api(
-        "ec2",
-        sessions=Sessions(),
-        calls=calls or ApiCalls(),
-        identity=Identity(),
-        source="ebs",
-        target="volumes",
-        aws_region=REGION,
-        endpoint_url=url,
-    )
-    return EbsSource(api, **{"studio_tag": "Studio"} | options)
+    return EbsSource(api(url, "ec2", "ebs", "volumes", calls=calls), **{"studio_tag": "Studio"} | options)
 
 
 def read(from_source: EbsSource, seconds: float = 60) -> tuple[list[Backup], list[Studio]]:

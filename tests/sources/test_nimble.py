@@ -15,12 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.aws import Api, Identity, Sessions
-from exporter.aws.account import ApiCalls
 from exporter.backups import Backup, Studio
 from exporter.sources import Deadline, Listing, PollError, Reason
 from exporter.sources.answers import account_of, parse_timestamp
 from exporter.sources.nimble import NimbleSource
+from tests.access import api
 from tests.endpoint import Answer, Endpoint, Request, error, http, page
 
 STUDIO = "us-west-2:stid-EXAMPLE11111"
@@ -38,17 +37,7 @@ Start = Callable[[Callable[[Request], Answer]], Endpoint]
 
 
 def source(to: Endpoint, studios: dict[str, str] | None = None, **options: Any) -> NimbleSource:
-    api = Api(
-        "nimble",
-        sessions=Sessions(),
-        calls=ApiCalls(),
-        identity=Identity(),
-        source="nimble",
-        target="main",
-        aws_region="us-west-2",
-        endpoint_url=to.url,
-    )
-    return NimbleSource(api, studios=studios or {}, **options)
+    return NimbleSource(api(to.url), studios=studios or {}, **options)
 
 
 def read(from_source: NimbleSource, listing: Listing = LISTING, seconds: float = 10) -> list[Backup]:
