@@ -14,8 +14,7 @@ import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -23,7 +22,6 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    StringConstraints,
     Tag,
     ValidationError,
 )
@@ -31,84 +29,36 @@ from pydantic_core import ErrorDetails
 
 from exporter.document import ConfigError, Document, Location, Problem, where_in_words
 from exporter.durations import format_duration, parse_duration
+from exporter.fields import (
+    Duration,
+    JobsSince,
+    Name,
+    Regex,
+    Region,
+    ResourceType,
+    RoleArn,
+    TagKey,
+    TagValue,
+    Text,
+    Url,
+    VaultName,
+)
 
+_DEFAULT_SOURCE: Final = "nimble"
+_POLL_INTERVAL_SECONDS = 60.0
 #: EC2's requests are shared with everything else in the account and region, and snapshots are made by the hour.
 _EBS_POLL_INTERVAL_SECONDS = 300.0
-#: ListBackupJobs tells of the last 30 days.
-_LONGEST_JOBS_SINCE_SECONDS = 30 * 86_400
 _SECRET = re.compile(r"secret|password|access_key|token|credential", re.IGNORECASE)
 
 
-def _pattern(value: object) -> re.Pattern[str]:
-    if not isinstance(value, str):
-        raise ValueError("must be a regular expression, as text")
-    try:
-        return re.compile(value)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(f"is not a regular expression: {error}") from None
-
-
-def _url(value: object) -> str:
-    try:
-        parts = urlsplit(value) if isinstance(value, str) else None
-        fine = parts and parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
-    except ValueError:
-        fine = False
-    if not fine or parts is None:
-        raise ValueError("must be a URL such as https://host or http://127.0.0.1:10421")
-    if parts.username or parts.password:
-        raise ValueError("must hold no credentials")
-    if parts.query or parts.fragment:
-        raise ValueError("must end with the host or a path")
-    return str(value).rstrip("/")
-
-
-def _printable(value: object) -> object:
-    if isinstance(value, str) and not value.isprintable():
-        raise ValueError("must not hold line breaks or other control characters")
-    return value
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def _studio_entry(value: object) -> object:
     if not isinstance(value, (str, dict)):
         raise ValueError("must be a studio's id (text, in quotes), or a mapping with id and name")
     return {"id": value} if isinstance(value, str) else value
-
-
-def _shaped(pattern: str, example: str) -> BeforeValidator:
-    def check(value: object) -> object:
-        if isinstance(value, str) and not re.fullmatch(pattern, value):
-            raise ValueError(f"does not look like one, such as {example}")
-        return value
-
-    return BeforeValidator(check)
-
-
-def _jobs_since(value: object) -> float:
-    seconds = parse_duration(value)
-    if seconds > _LONGEST_JOBS_SINCE_SECONDS:
-        raise ValueError("must be no more than 30d: AWS Backup lists no older jobs")
-    return seconds
-
-
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-Regex = Annotated[re.Pattern[str], BeforeValidator(_pattern)]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=1024), BeforeValidator(_printable)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=128), BeforeValidator(_printable)]
-Region = Annotated[str, _shaped(r"[a-z]{2,5}(-[a-z]+){1,3}-[0-9]{1,2}", "us-west-2")]
-RoleArn = Annotated[
-    str, _shaped(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}", "arn:aws:iam::111122223333:role/backups")
-]
-Url = Annotated[str, BeforeValidator(_url)]
-#: What AWS allows for the key and the value of a tag.
-TagKey = Annotated[str, StringConstraints(min_length=1, max_length=128), BeforeValidator(_printable)]
-TagValue = Annotated[str, StringConstraints(min_length=1, max_length=256), BeforeValidator(_printable)]
-VaultName = Annotated[str, _shaped(r"[a-zA-Z0-9_-]{2,50}", "studio-vault")]
-ResourceType = Annotated[str, _shaped(r"[a-zA-Z0-9 _.-]{1,50}", "EC2")]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class NamedStudio(_Model):
@@ -139,7 +89,7 @@ class _Target(_Model):
 class NimbleTarget(_Target):
     """Studios of Amazon Nimble Studio in one region, seen with one identity."""
 
-    source: Literal["nimble"] = "nimble"
+    source: Literal["nimble"] = _DEFAULT_SOURCE
     studios: (
         Annotated[tuple[Annotated[NamedStudio, BeforeValidator(_studio_entry)], ...], Field(strict=False)] | None
     ) = None
@@ -164,18 +114,17 @@ class AwsBackupTarget(_Target):
     studios: Annotated[tuple[VaultName, ...], Field(strict=False)] | None = None
     include: Annotated[tuple[Regex, ...], Field(strict=False)] = ()
     exclude: Annotated[tuple[Regex, ...], Field(strict=False)] = ()
-    jobs_since: Annotated[float, BeforeValidator(_jobs_since)] = 7 * 86_400.0
+    jobs_since: JobsSince = 7 * 86_400.0
     resource_types: Annotated[tuple[ResourceType, ...], Field(strict=False, min_length=1)] = ("EC2", "EBS")
 
 
-_DEFAULT_SOURCE = "nimble"
 _TARGETS: Mapping[str, type[_Target]] = MappingProxyType(
     {"nimble": NimbleTarget, "ebs": EbsTarget, "aws_backup": AwsBackupTarget}
 )
 
 
 def _source(target: object) -> str:
-    """Return the source of a target ; where the file names none that there is, the default, which refuses it."""
+    """Return the source of a target; where the file names none that there is, the default, which refuses it."""
     source = target.get("source") if isinstance(target, Mapping) else None
     return source if isinstance(source, str) and source in _TARGETS else _DEFAULT_SOURCE
 
@@ -213,7 +162,7 @@ def _general_interval(source: str, poll_interval: float) -> float:
 class Config(_Model):
     """The whole configuration. Times are in seconds."""
 
-    poll_interval: Duration = 60.0
+    poll_interval: Duration = _POLL_INTERVAL_SECONDS
     poll_timeout: Duration | None = None
     stale_after: Duration | None = None
     discovery_interval: Duration = 600.0
@@ -330,7 +279,7 @@ def _label(target: Mapping[str, Any]) -> object:
     if target.get("name") is not None:
         return target["name"]
     if isinstance(target.get("aws_region"), str):
-        return f"{target.get('source', 'nimble')}-{target['aws_region']}"
+        return f"{target.get('source', _DEFAULT_SOURCE)}-{target['aws_region']}"
     return None
 
 
@@ -353,7 +302,8 @@ def _check_times(document: Document, targets: Sequence[tuple[Location, Mapping[s
 
     data = document.data
     try:
-        general = (seconds(data, "poll_interval") or 60.0, seconds(data, "poll_timeout"), seconds(data, "stale_after"))
+        interval = seconds(data, "poll_interval") or _POLL_INTERVAL_SECONDS
+        general = (interval, seconds(data, "poll_timeout"), seconds(data, "stale_after"))
         each = [
             (
                 where,
