@@ -13,13 +13,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
 
 import msgspec
 import structlog
 
 from exporter import clock
 from exporter.backups import Census, Studio
+from exporter.claims import Claims, ListingId, StudioKey
 from exporter.outages import Outages
 from exporter.reading import read
 from exporter.sources import Deadline, Listing, PollError, Reason
@@ -32,11 +32,6 @@ _GOLDEN_RATIO = 0.6180339887498949
 _SLOW = (Reason.TIMEOUT, Reason.CONNECTION)
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
-
-
-ListingId = tuple[str, str]  # target's name, listing's key
-StudioKey = tuple[str, str, str]  # source, region, studio's id: a vault's name may stand in several regions
 
 
 class Poller:
@@ -61,10 +56,7 @@ class Poller:
         self._followers: list[asyncio.Task[None]] = []
         self._targets: dict[str, TargetStatus] = {}
         self._listings: dict[ListingId, Listing] = {}
-        #: Which studios each listing is for, known beforehand or found in it.
-        self._claims: dict[ListingId, set[str]] = {}
-        #: Which listing each studio is counted by.
-        self._owners: dict[StudioKey, ListingId] = {}
+        self._claims = Claims()
         self._studios: dict[StudioKey, StudioStatus] = {}
         #: Why a listing that is to reveal its studios has revealed none: for it, reading is discovering.
         self._unrevealed: dict[ListingId, PollError] = {}
@@ -72,7 +64,6 @@ class Poller:
         self._due: dict[ListingId, float] = {}
         self._threads = Threads()
         self._outages = Outages(clock)
-        self._shadowed: set[tuple[ListingId, str]] = set()
         self._listings_begun = 0
         self._in_progress = 0
         self._lateness = 0.0
@@ -95,7 +86,7 @@ class Poller:
                     next_poll=None if due is None else wall_now + due - now,
                 )
             )
-        found = Counter(listing_id[0] for listing_id in self._owners.values())
+        found = Counter(listing_id[0] for listing_id in self._claims.owners.values())
         return Status(
             targets=[
                 msgspec.structs.replace(self._with_unrevealed(known), studios=found[name])
@@ -149,7 +140,7 @@ class Poller:
             self._drop(listing_id)
         for name in before.keys() - self._targets.keys():
             self._outages.forget((name, ""))
-        self._settle_owners()
+        self._settle()
         if self._group is not None:
             self._follow_all(self._group)
 
@@ -225,56 +216,35 @@ class Poller:
             self._drop(listing_id)
         for listing_id, listing in listings.items():
             self._listings[listing_id] = listing
-            self._claims.setdefault(listing_id, set()).update(studio.id for studio in listing.studios or ())
-        self._settle_owners()
+            self._claims.add(listing_id, (studio.id for studio in listing.studios or ()))
+        self._settle()
         for listing_id, listing in listings.items():
             for studio in listing.studios or ():
-                key = self._key(listing_id, studio.id)
-                if key in self._studios and self._owners[key] == listing_id:
+                key = self._claims.key(listing_id, studio.id)
+                if key in self._studios and self._claims.owners[key] == listing_id:
                     self._studios[key] = msgspec.structs.replace(self._studios[key], studio=studio)
         self._targets[target.name] = TargetStatus(target, up=True)
         return True
 
     def _drop(self, listing_id: ListingId) -> None:
-        for known in (self._listings, self._claims, self._reasons, self._due, self._unrevealed):
+        for known in (self._listings, self._reasons, self._due, self._unrevealed):
             known.pop(listing_id, None)
+        self._claims.drop(listing_id)
         self._outages.forget(listing_id)
 
-    def _key(self, listing_id: ListingId, studio_id: str) -> StudioKey:
-        target = self._targets[listing_id[0]].target
-        return target.source.name, target.aws_region, studio_id
-
-    def _settle_owners(self) -> None:
-        """Give each studio to the first listing that is for it, in the file's order; forget those that none is for."""
-        order = {name: place for place, name in enumerate(self._targets)}
-        self._owners.clear()
-        for listing_id in sorted(self._claims, key=lambda listing_id: order[listing_id[0]]):
-            for studio_id in self._claims[listing_id]:
-                self._owners.setdefault(self._key(listing_id, studio_id), listing_id)
-        for key in self._studios.keys() - self._owners.keys():
+    def _settle(self) -> None:
+        """Give each studio to the listing that it is to be counted by; forget those that none is for."""
+        self._claims.settle([known.target for known in self._targets.values()])
+        for key in self._studios.keys() - self._claims.owners.keys():
             del self._studios[key]
 
     def _is_polled(self, listing_id: ListingId) -> bool:
-        """Say whether any of the listing's studios is counted by it; told once in the log where one is not."""
+        """Say whether any of the listing's studios is counted by it."""
         listing = self._listings[listing_id]
         if listing.studios is None:
             return True
-        owned = [self._is_owned(studio.id, listing_id) for studio in listing.studios]  # each is told of
+        owned = [self._claims.is_owner(listing_id, studio.id) for studio in listing.studios]  # each is told of
         return any(owned)
-
-    def _is_owned(self, studio_id: str, listing_id: ListingId) -> bool:
-        owner = self._owners[self._key(listing_id, studio_id)]
-        if owner == listing_id:
-            return True
-        if (listing_id, studio_id) not in self._shadowed:
-            self._shadowed.add((listing_id, studio_id))
-            log.warning(
-                "studio is seen by two targets; the first in the file keeps it",
-                studio_id=studio_id,
-                kept_by=owner[0],
-                left_out_of=listing_id[0],
-            )
-        return False
 
     # A poll
 
@@ -282,7 +252,7 @@ class Poller:
         listing_id = (target.name, listing.key)
         deadline = Deadline(target.poll_timeout)
         found: dict[str, Studio] = {}
-        before = {id: self._studios.get(self._key(listing_id, id)) for id in self._claims[listing_id]}
+        before = {id: self._studios.get(self._claims.key(listing_id, id)) for id in self._claims.studios(listing_id)}
         previous = {id: known.census if known is not None else None for id, known in before.items()}
         begun = self._clock()
         censuses: Mapping[str, Census] = {}
@@ -295,17 +265,18 @@ class Poller:
         if listing_id not in self._listings:
             return  # it was taken out meanwhile
         self._reasons[listing_id] = failure.reason if failure else None
-        if not self._claims[listing_id].issuperset(found.keys() | censuses.keys()):
-            self._claims[listing_id].update(found, censuses)
-            self._settle_owners()
+        shown = found.keys() | censuses.keys()
+        if shown - self._claims.studios(listing_id):
+            self._claims.add(listing_id, shown)
+            self._settle()
         self._unrevealed.pop(listing_id, None)
-        if failure is not None and not self._claims[listing_id]:
+        if failure is not None and not self._claims.studios(listing_id):
             self._unrevealed[listing_id] = failure
         named = {studio.id: studio for studio in listing.studios or ()}
         now, wall_now = self._clock(), self._wall_clock()
-        for studio_id in self._claims[listing_id]:
-            if self._is_owned(studio_id, listing_id):
-                key = self._key(listing_id, studio_id)
+        for studio_id in self._claims.studios(listing_id):
+            if self._claims.is_owner(listing_id, studio_id):
+                key = self._claims.key(listing_id, studio_id)
                 known = self._studios.get(key) or StudioStatus(
                     named.get(studio_id, Studio(studio_id, studio_id)), target, listing.key
                 )
@@ -334,6 +305,6 @@ class Poller:
         studios = self._listings[listing_id].studios
         if studios is None or len(studios) != 1:
             return {"target": listing_id[0], "listing": listing_id[1]}
-        known = self._studios.get(self._key(listing_id, studios[0].id))
+        known = self._studios.get(self._claims.key(listing_id, studios[0].id))
         studio = known.studio if known is not None else studios[0]
         return {"target": listing_id[0], "studio": studio.name, "studio_id": studio.id}
