@@ -232,7 +232,7 @@ def _simulate(options: argparse.Namespace) -> int:
         error_ratio=options.error_ratio,
         seed=options.seed,
     )
-    [listener] = _listen([f"127.0.0.1:{options.port}"])
+    [listener] = _listen([f"127.0.0.1:{options.port}"], "--port")
     host, port = listener.getsockname()
     print(f"Nimble Studio, EC2 and AWS Backup, made up, at http://{host}:{port} : the endpoint_url of a target.")
     print("Ctrl-C ends it.", flush=True)
@@ -288,15 +288,16 @@ def _demo(options: argparse.Namespace) -> int:
     return 0
 
 
-def _listen(addresses: Sequence[str]) -> list[socket.socket]:
+def _listen(addresses: Sequence[str], option: str = "--web.listen-address") -> list[socket.socket]:
     sockets = []
     for address in addresses:
         try:
             sockets.append(web.listen(address))
         except ValueError as error:
-            raise UsageError(f"--web.listen-address: {error}") from None
+            raise UsageError(f"{option}: {error}") from None
         except OSError as error:
-            raise UsageError(f"cannot listen on {address}: {error.strerror or error}") from None
+            why = str(error.strerror or error).partition(" (while ")[0]  # create_server repeats the address
+            raise UsageError(f"{option}: cannot listen on {address}: {why}") from None
     return sockets
 
 
