@@ -111,7 +111,7 @@ def held(process_id: int, polls: int) -> Sample:
             links.append(str(descriptor.readlink()))
         except FileNotFoundError:  # closed meanwhile
             continue
-    threads = len(os.listdir(f"/proc/{process_id}/task"))  # noqa: PTH208
+    threads = len(list(Path(f"/proc/{process_id}/task").iterdir()))
     sockets = sum(link.startswith("socket:") for link in links)
     return Sample(polls, int(resident.split()[1]) / 1024, threads, len(links), sockets)
 

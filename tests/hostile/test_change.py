@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,16 @@ def test_a_reload_while_polls_are_in_flight(tmp_path: Path, by: str) -> None:
                     process.send_signal(signal.SIGHUP)
                 wait_until(lambda: re.search(rf"^{LOADED} (.*)", get(port)[1], re.MULTILINE)[1] != before[1])  # type: ignore[index]  # it is there
 
+            def asked_so_often(studio: str, times: int) -> bool:
+                return len(far_side.asked_at[studio]) == times
+
             wait_for(port, "/-/healthy", "Healthy")
             wait_until(lambda: samples(port, "studio_backup_up").keys() == {"stays", "goes", "leaves"})
             wait_until(lambda: samples(port, "studio_backup_polls_total")["stays"] >= 3)
             polls = samples(port, "studio_backup_polls_total")["stays"]
             sockets_before, threads_before = sockets(process), threads(process)
             for _ in range(5):
-                asked = len(far_side.asked_at["hangs"])
+                again = len(far_side.asked_at["hangs"]) + 1
                 configure(first=["stays", "hangs"], third=["comes"])
                 reload()
                 known = samples(port, "studio_backup_up").keys()
@@ -90,7 +94,7 @@ def test_a_reload_while_polls_are_in_flight(tmp_path: Path, by: str) -> None:
                 wait_until(lambda: samples(port, "studio_backup_up").keys() == {"stays", "comes"})
                 assert samples(port, "studio_backup_polls_total")["stays"] >= polls
                 # What hung was given up, and is asked for anew, once.
-                wait_until(lambda asked=asked: len(far_side.asked_at["hangs"]) == asked + 1)  # type: ignore[misc]
+                wait_until(partial(asked_so_often, "hangs", again))
                 configure(first=["stays", "goes", "hangs"], second=["leaves"])
                 reload()
                 wait_until(lambda: samples(port, "studio_backup_up").keys() == {"stays", "goes", "leaves"})

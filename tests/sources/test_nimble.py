@@ -314,7 +314,7 @@ def test_timestamps(value: Any, expected: float | None) -> None:
     assert parse_timestamp(value) == expected
 
 
-@given(st.datetimes(datetime(1970, 1, 2), datetime(9999, 12, 30), timezones=st.timezones()))  # noqa: DTZ001
+@given(st.datetimes(datetime(1970, 1, 2), datetime(9999, 12, 30), timezones=st.timezones()))  # noqa: DTZ001  # bounds have none
 def test_every_moment_survives_iso_8601(moment: datetime) -> None:
     assert parse_timestamp(moment.isoformat()) == pytest.approx(moment.timestamp(), abs=1e-3)
 
