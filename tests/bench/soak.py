@@ -33,6 +33,7 @@ WEEK_MINUTES = 7 * 24 * 60
 WELL, SICK = ("well-1", "well-2"), ("sick-1", "sick-2", "sick-3")
 WARM_UP_POLLS = 100
 ROWS = 8
+LEAST_POLLS = 800
 RELOAD_EVERY = 500
 #: What may come and go: a connection or a thread more that a hanging poll has just then.
 SLACK = 2
@@ -174,6 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = argparse.ArgumentParser(description=__doc__, prog="soak")
     options.add_argument("--polls", type=int, default=WEEK_MINUTES, help="of each studio")
     polls: int = options.parse_args(arguments).polls
+    if polls < LEAST_POLLS:
+        options.error(f"--polls={polls}: {LEAST_POLLS} at least, or rows of the table have no sample")
     far_side, port = Studios(), free_port()
     os.environ |= {"AWS_ACCESS_KEY_ID": "soak", "AWS_SECRET_ACCESS_KEY": "soak", "NO_PROXY": "127.0.0.1"}
     with tempfile.TemporaryDirectory() as folder, far_side.endpoint.running() as endpoint:
