@@ -106,6 +106,9 @@ class Endpoint:
             yield self
         finally:
             self.ended.set()
+            # Closed alone, it lives on for the thread that waits on it, which may come to serve what is opened next.
+            with suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             for peer in list(self._peers):
                 with suppress(OSError):

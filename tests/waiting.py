@@ -1,10 +1,11 @@
-"""Waiting for a condition, with a limit: what tests do in place of sleeping."""
+"""Waiting for a condition, with a limit: what tests do in place of sleeping. And what a busy machine adds to a wait."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 LIMIT_SECONDS = 20.0
 
@@ -20,3 +21,27 @@ async def until(condition: Callable[[], object], limit: float = LIMIT_SECONDS) -
 def wait_until(condition: Callable[[], object], limit: float = LIMIT_SECONDS) -> None:
     """Do the same outside an event loop."""
     asyncio.run(until(condition, limit))
+
+
+class Lag:
+    """How late this event loop woke at the worst, in seconds: what a busy machine adds to what is due."""
+
+    worst = 0.0
+
+    async def watch(self) -> None:
+        """Wake every few milliseconds, without end."""
+        while True:
+            due = time.monotonic() + 0.005
+            await asyncio.sleep(0.005)
+            self.worst = max(self.worst, time.monotonic() - due)
+
+
+@asynccontextmanager
+async def event_loop_lag() -> AsyncIterator[Lag]:
+    """Measure it meanwhile."""
+    measured = Lag()
+    task = asyncio.create_task(measured.watch())
+    try:
+        yield measured
+    finally:
+        task.cancel()

@@ -19,7 +19,7 @@ from tests.hostile.studios import ready
 
 Pair = tuple[str, str]
 LIST = "ListStreamingSessionBackups"
-TIMEOUT_SECONDS = 1.5
+TIMEOUT_SECONDS = 4.0
 #: What stands for the endpoint's address in errors.
 HOST = "http://HOST"
 
@@ -179,7 +179,7 @@ GOOD_ANSWERS = [
 
 
 def _without_end(visit: Visit) -> bytes:
-    visit.endpoint.pause(0.05)
+    visit.endpoint.pause(0.2)
     return page([], f"{visit.number + 1}")
 
 

@@ -20,9 +20,9 @@ from tests.hostile.exporter import configured, counts, polling, retry_at_once, s
 from tests.hostile.scenarios import READY
 from tests.hostile.studios import Studios, ready
 from tests.tls import new_certificate, server_context
-from tests.waiting import until
+from tests.waiting import event_loop_lag, until
 
-INTERVAL_SECONDS = 2.0
+INTERVAL_SECONDS = 4.0
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_targets_that_cannot_be_reached_fail_alone(
     )
 
     async def run() -> None:
-        async with polling(file) as poller:
+        async with polling(file) as poller, event_loop_lag() as lag:
             await until(lambda: studios(poller).keys() == addresses.keys(), limit=60)
             assert poller.status().abandoned_polls == 1
             await until(lambda: studios(poller)["well"].polls >= 3)
@@ -90,7 +90,7 @@ def test_targets_that_cannot_be_reached_fail_alone(
             assert told["silent"] == (Reason.TIMEOUT, "no complete answer within 2.5 s")
             assert told["untrusted"][0] is Reason.CONNECTION
             assert told["untrusted"][1].startswith("SSL validation failed for ")
-            assert known["silent"].duration_seconds < 2.5 + 1
+            assert known["silent"].duration_seconds < 2.5 + 1 + lag.worst
             silent.close()
             await until(lambda: poller.status().abandoned_polls == 0)
 
@@ -114,10 +114,10 @@ def test_ten_that_hang_do_not_keep_the_others_from_being_polled_on_time(tmp_path
                 tmp_path,
                 {"endpoint_url": endpoint.url, "studios": [*sick, *well]},
                 poll_interval=f"{INTERVAL_SECONDS:g}s",
-                poll_timeout="1500ms",
+                poll_timeout="3s",
                 max_concurrent_polls=2,
             )
-            async with polling(file) as poller:
+            async with polling(file) as poller, event_loop_lag() as lag:
                 await until(lambda: len(studios(poller)) == len(well) + len(sick), limit=60)
                 settled = {id: len(far_side.asked_at[id]) for id in well}
                 threads = set()
@@ -126,13 +126,13 @@ def test_ten_that_hang_do_not_keep_the_others_from_being_polled_on_time(tmp_path
                     threads.add(sum(thread.name.startswith("poll ") for thread in threading.enumerate()))
                     return all(len(far_side.asked_at[id]) >= settled[id] + 4 for id in well)
 
-                await until(polled_four_times_more)
+                await until(polled_four_times_more, limit=60)
                 gaps = [late - early for id in well for early, late in pairwise(far_side.asked_at[id][settled[id] :])]
                 assert max(gaps) < 2 * INTERVAL_SECONDS
                 known = studios(poller)
                 assert all(known[id].up for id in well)
                 assert {reason for id in sick for reason in known[id].failures} == {Reason.TIMEOUT}
-                assert max(known[id].duration_seconds for id in sick) < 1.5 + 1
+                assert max(known[id].duration_seconds for id in sick) < 3 + 1 + lag.worst
                 assert 1 <= max(threads) <= len(well) + len(sick)
 
     asyncio.run(run())

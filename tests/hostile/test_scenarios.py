@@ -26,11 +26,12 @@ from tests.environment import set_aws_environment
 from tests.hostile.exporter import configured, counts, polling, retry_at_once, studios
 from tests.hostile.scenarios import HOST, READY, SCENARIOS, TIMEOUT_SECONDS, Scenario, Visit
 from tests.hostile.studios import Studios
-from tests.waiting import until
+from tests.waiting import event_loop_lag, until
 
 WELL = ("well-1", "well-2", "well-3")
 SICK = {scenario.id: scenario for part in SCENARIOS.values() for scenario in part}
-INTERVAL_SECONDS = 2.0
+#: Some fifty studios are work for one process: polled much more often, they would take all of a slow machine.
+INTERVAL_SECONDS = 6.0
 
 
 def sickness(scenario: Scenario, endpoint: Endpoint) -> Callable[[Request], Answer]:
@@ -48,6 +49,7 @@ class Seen(msgspec.Struct):
     metrics: Mapping[tuple[str, str, str], float]
     page: str
     gaps: Sequence[float]
+    lag: float
     url: str
 
     def error_of(self, scenario: Scenario) -> str:
@@ -55,7 +57,7 @@ class Seen(msgspec.Struct):
 
 
 async def watch(far_side: Studios, file: Path, log: Sequence[Mapping[str, Any]]) -> Seen:
-    async with polling(file) as poller:
+    async with polling(file) as poller, event_loop_lag() as lag:
 
         async def polled(times: int) -> Mapping[str, StudioStatus]:
             """Return what is known once each studio has been polled so many times more."""
@@ -66,7 +68,7 @@ async def watch(far_side: Studios, file: Path, log: Sequence[Mapping[str, Any]])
                     wanted.keys() == studios(poller).keys()
                     and all(studio.polls >= wanted[id] for id, studio in studios(poller).items())
                 ),
-                limit=60,
+                limit=120,
             )
             return studios(poller)
 
@@ -87,7 +89,7 @@ async def watch(far_side: Studios, file: Path, log: Sequence[Mapping[str, Any]])
         for sample in family.samples
         if "studio_id" in sample.labels
     }
-    return Seen(well, sick, again, log, metrics, document, gaps, far_side.endpoint.url)
+    return Seen(well, sick, again, log, metrics, document, gaps, lag.worst, far_side.endpoint.url)
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +170,7 @@ def test_it_counts_again_at_once_when_it_is_over(seen: Seen, scenario: Scenario)
 
 @pytest.mark.parametrize("scenario", BAD, ids=lambda scenario: scenario.id)
 def test_a_failed_poll_is_recorded_within_a_second_of_the_timeout(seen: Seen, scenario: Scenario) -> None:
-    assert seen.sick[scenario.id].duration_seconds < TIMEOUT_SECONDS + 1
+    assert seen.sick[scenario.id].duration_seconds < TIMEOUT_SECONDS + 1 + seen.lag
 
 
 @pytest.mark.parametrize("studio", WELL)

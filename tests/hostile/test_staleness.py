@@ -55,9 +55,9 @@ def test_counts_go_when_they_are_stale_and_come_back_with_the_next_good_poll(tmp
             file = configured(
                 tmp_path,
                 {"endpoint_url": endpoint.url, "studios": ["sick", "well"]},
-                poll_interval="1s",
-                poll_timeout="4s",
-                stale_after="6s",
+                poll_interval="2s",
+                poll_timeout="8s",
+                stale_after="12s",
             )
             async with polling(file) as poller:
 
