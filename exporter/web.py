@@ -145,7 +145,7 @@ async def serve(app: Starlette, sockets: Sequence[socket.socket], stop: asyncio.
             access_log=False,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_SECONDS + 1,
+            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_SECONDS + 2,  # it logs an error: `end` is to come well before it
         )
     )
 
