@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -202,7 +202,12 @@ def create_app(
             body = {"code": error.name, "context": {}, "message": str(error)}
             return _answer(msgspec.json.encode(body), status, request_id, error_type=error.name)
 
-    app = Starlette(routes=[Route("/{path:path}", endpoint, methods=_METHODS)])
+    def gone(_request: Request, _error: Exception) -> Response:
+        return Response(status_code=400)  # which nobody reads
+
+    app = Starlette(
+        routes=[Route("/{path:path}", endpoint, methods=_METHODS)], exception_handlers={ClientDisconnect: gone}
+    )
     app.state.requests = requests
     return app
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import socket
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -193,6 +194,16 @@ def test_an_answer_can_take_its_time() -> None:
         begun = time.monotonic()
         server.ask()
         assert time.monotonic() - begun >= 0.2
+
+
+def test_a_client_that_goes_before_its_request_is_whole_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    signed = SIGNED.replace("nimble", "ec2")
+    head = f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: {signed}\r\nContent-Length: 100\r\n\r\n"
+    with Server() as server:
+        with socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0)) as gone:
+            gone.sendall(head.encode() + b"Action=Des")
+        server.ask()  # it came later, and was answered
+    assert caplog.records == []
 
 
 def test_every_answer_has_a_request_id_of_its_own() -> None:
