@@ -46,12 +46,22 @@ _UNDATED = float("-inf")
 
 
 class Studio(msgspec.Struct, frozen=True):
-    """Whose backups are counted. `id` is unique by itself; `name` is what a person calls it."""
+    """Whose backups are counted. `id` is unique by itself; `name` is what a person calls it. "" is what is not told."""
 
     id: str
-    name: str
+    name: str = ""
     display_name: str = ""
     account_id: str = ""
+
+    def after(self, last: Studio | None) -> Studio:
+        """Return what is known once this is told: what is not stays as it was last, and the id serves as a name."""
+        last = last or Studio(self.id, self.id)
+        return Studio(
+            self.id,
+            self.name or last.name,
+            self.display_name or last.display_name,
+            self.account_id or last.account_id,
+        )
 
 
 class Backup(msgspec.Struct, frozen=True, gc=False):

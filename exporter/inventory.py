@@ -76,10 +76,10 @@ def walk(
 
 def every_backup(target: Target, listing: Listing, deadline: Deadline) -> list[Row]:
     """Read a listing to its end."""
-    studios = {studio.id: studio for studio in listing.studios or ()}
+    studios = {studio.id: studio.after(None) for studio in listing.studios or ()}
     rows: list[Backup] = []
     for page in target.source.read(listing, deadline):
-        studios.update((studio.id, studio) for studio in page.studios)
+        studios.update((studio.id, studio.after(studios.get(studio.id))) for studio in page.studios)
         rows.extend(page.backups)
     deadline.check()
     return [Row(target, studios[backup.studio], backup) for backup in rows]

@@ -58,6 +58,8 @@ class Poller:
         self._listings: dict[ListingId, Listing] = {}
         self._claims = Claims()
         self._studios: dict[StudioKey, StudioStatus] = {}
+        #: Studios that no listing is for any more: one that a listing is for again goes on from there.
+        self._gone: dict[StudioKey, StudioStatus] = {}
         #: Why a listing that is to reveal its studios has revealed none: for it, reading is discovering.
         self._unrevealed: dict[ListingId, PollError] = {}
         self._reasons: dict[ListingId, Reason | None] = {}
@@ -125,21 +127,28 @@ class Poller:
     def reconfigure(self, targets: Sequence[Target], *, max_concurrent_polls: int) -> None:
         """Poll other targets from now on.
 
-        Studios of targets that are gone go at once, those that a target no longer has go with its next discovery, which
-        begins now; all others keep their counts and counters. Polls in flight are given up, and begun anew.
+        Studios that no target is for any more go at once, and so does all that a target had which now asks elsewhere;
+        the others keep their counts and counters. Polls in flight are given up, and begun anew, as is discovery.
         """
         for follower in self._followers:
             follower.cancel()
-        before = self._targets
+        before = {
+            target.name: self._targets[target.name]
+            for target in targets
+            if target.name in self._targets and self._targets[target.name].target.scope == target.scope
+        }
+        for name in self._targets.keys() - before.keys():
+            self._outages.forget((name, ""))
         self._targets = {
             target.name: msgspec.structs.replace(before.get(target.name) or TargetStatus(target), target=target)
             for target in targets
         }
         self._lanes = (asyncio.Semaphore(max_concurrent_polls), asyncio.Semaphore(max_concurrent_polls))
-        for listing_id in [id for id in self._listings if id[0] not in self._targets]:
-            self._drop(listing_id)
-        for name in before.keys() - self._targets.keys():
-            self._outages.forget((name, ""))
+        for listing_id in list(self._listings):
+            if listing_id[0] in before:
+                self._narrow(listing_id)
+            else:
+                self._drop(listing_id)
         self._settle()
         if self._group is not None:
             self._follow_all(self._group)
@@ -221,8 +230,9 @@ class Poller:
         for listing_id, listing in listings.items():
             for studio in listing.studios or ():
                 key = self._claims.key(listing_id, studio.id)
-                if key in self._studios and self._claims.owners[key] == listing_id:
-                    self._studios[key] = msgspec.structs.replace(self._studios[key], studio=studio)
+                known = self._studios.get(key)
+                if known is not None and self._claims.owners[key] == listing_id:
+                    self._studios[key] = msgspec.structs.replace(known, studio=studio.after(known.studio))
         self._targets[target.name] = TargetStatus(target, up=True)
         return True
 
@@ -232,11 +242,30 @@ class Poller:
         self._claims.drop(listing_id)
         self._outages.forget(listing_id)
 
+    def _narrow(self, listing_id: ListingId) -> None:
+        """Leave a listing those studios that its target's configuration is for; drop one that is left none."""
+        wants = self._targets[listing_id[0]].target.source.wants
+        wanted = {id for id in self._claims.studios(listing_id) if wants(self._studio(listing_id, id))}
+        listing = self._listings[listing_id]
+        if listing.studios is not None:
+            listing = msgspec.structs.replace(listing, studios=tuple(s for s in listing.studios if s.id in wanted))
+            self._listings[listing_id] = listing
+        if listing.studios == ():
+            self._drop(listing_id)
+        else:
+            self._claims.drop(listing_id)
+            self._claims.add(listing_id, wanted)
+
     def _settle(self) -> None:
-        """Give each studio to the listing that it is to be counted by; forget those that none is for."""
+        """Give each studio to the listing that it is to be counted by; put away those that none is for."""
         self._claims.settle([known.target for known in self._targets.values()])
-        for key in self._studios.keys() - self._claims.owners.keys():
-            del self._studios[key]
+        owners = self._claims.owners
+        for key in self._studios.keys() - owners.keys():
+            self._gone[key] = self._studios.pop(key)
+        for key, (name, listing) in owners.items():
+            known = self._studios.get(key) or self._gone.pop(key, None)
+            if known is not None:
+                self._studios[key] = msgspec.structs.replace(known, target=self._targets[name].target, listing=listing)
 
     def _is_polled(self, listing_id: ListingId) -> bool:
         """Say whether any of the listing's studios is counted by it."""
@@ -272,19 +301,14 @@ class Poller:
         self._unrevealed.pop(listing_id, None)
         if failure is not None and not self._claims.studios(listing_id):
             self._unrevealed[listing_id] = failure
-        named = {studio.id: studio for studio in listing.studios or ()}
         now, wall_now = self._clock(), self._wall_clock()
         for studio_id in self._claims.studios(listing_id):
             if self._claims.is_owner(listing_id, studio_id):
                 key = self._claims.key(listing_id, studio_id)
-                known = self._studios.get(key) or StudioStatus(
-                    named.get(studio_id, Studio(studio_id, studio_id)), target, listing.key
-                )
+                known = self._studios.get(key) or StudioStatus(self._studio(listing_id, studio_id), target, listing.key)
                 known = msgspec.structs.replace(
                     known,
-                    studio=found.get(studio_id, known.studio),
-                    target=target,
-                    listing=listing.key,
+                    studio=found.get(studio_id, known.studio).after(known.studio),
                     polls=known.polls + 1,
                     duration_seconds=now - begun,
                     last_poll=wall_now,
@@ -305,6 +329,13 @@ class Poller:
         studios = self._listings[listing_id].studios
         if studios is None or len(studios) != 1:
             return {"target": listing_id[0], "listing": listing_id[1]}
-        known = self._studios.get(self._claims.key(listing_id, studios[0].id))
-        studio = known.studio if known is not None else studios[0]
+        studio = self._studio(listing_id, studios[0].id)
         return {"target": listing_id[0], "studio": studio.name, "studio_id": studio.id}
+
+    def _studio(self, listing_id: ListingId, studio_id: str) -> Studio:
+        """Return what is known of one of a listing's studios."""
+        known = self._studios.get(self._claims.key(listing_id, studio_id))
+        if known is not None:
+            return known.studio
+        told = (studio for studio in self._listings[listing_id].studios or () if studio.id == studio_id)
+        return next(told, Studio(studio_id)).after(None)

@@ -14,11 +14,15 @@ from exporter.sources import PollError, Reason, Source
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A source to poll, and when. Times are in seconds."""
+    """A source to poll, and when. Times are in seconds.
+
+    `scope` is where it asks and as whom: two sources of the same scope are shown the same studios.
+    """
 
     name: str
     source: Source
     aws_region: str
+    scope: Sequence[str | None]
     poll_interval: float
     poll_timeout: float
     stale_after: float

@@ -34,11 +34,17 @@ def build(config: Config, calls: ApiCalls, sessions: Sessions | None = None) -> 
             name=target.label,
             source=_source(target, sessions, calls),
             aws_region=target.aws_region,
+            scope=_scope(target),
             discovery_interval=config.discovery_interval,
             **config.times(target)._asdict(),
         )
         for target in config.targets
     ]
+
+
+def _scope(target: AnyTarget) -> Sequence[str | None]:
+    tag = target.studio_tag if isinstance(target, EbsTarget) else None
+    return target.source, target.aws_region, target.endpoint_url, target.profile, target.role_arn, tag
 
 
 def _source(target: AnyTarget, sessions: Sessions, calls: ApiCalls) -> Source:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from exporter.backups import Backup, Pair, Studio
@@ -17,7 +17,10 @@ def backup(id: str = "b-1", studio: str = "acct/one", **members: Any) -> Backup:
 
 
 class FakeSource:
-    """Yields `pages` for each read, or what `on_read` yields; discovery shows `shown`, or raises it."""
+    """Yields `pages` for each read, or what `on_read` yields; discovery shows `shown`, or raises it.
+
+    `unwanted` are the ids of studios that its configuration is not for.
+    """
 
     name = "fake"
     known_pairs: Sequence[Pair] = (("READY", "completed"), ("CREATE_FAILED", "error"))
@@ -27,11 +30,15 @@ class FakeSource:
         self.pages: Sequence[Page] = ()
         self.on_read: Callable[[Listing, Deadline], Iterator[Page]] = lambda _listing, _deadline: iter(self.pages)
         self.reads: list[str] = []
+        self.unwanted: Collection[str] = ()
 
     def listings(self, deadline: Deadline) -> Sequence[Listing]:
         if isinstance(self.shown, PollError):
             raise self.shown
         return self.shown
+
+    def wants(self, studio: Studio) -> bool:
+        return studio.id not in self.unwanted
 
     def read(self, listing: Listing, deadline: Deadline) -> Iterator[Page]:
         self.reads.append(listing.key)
@@ -46,7 +53,7 @@ def listing(studio: Studio | None = None, *, key: str = "all", target: str = "ma
 def target(source: FakeSource, name: str = "main", **times: float) -> Target:
     """Return a target that polls every hour, unless `times` say otherwise."""
     given = {"poll_interval": 3600.0, "poll_timeout": 30.0, "stale_after": 18000.0, "discovery_interval": 3600.0}
-    return Target(name=name, source=source, aws_region="us-west-2", **(given | times))
+    return Target(name=name, source=source, aws_region="us-west-2", scope=(), **(given | times))
 
 
 def failing(reason: Reason) -> Callable[[Listing, Deadline], Iterator[Page]]:

@@ -186,6 +186,16 @@ def test_a_name_stays_when_a_later_listing_does_not_tell_it_again() -> None:
     assert known(made).keys() == {"one"}
 
 
+def test_a_studio_without_a_name_is_called_by_its_last_one_or_by_its_id() -> None:
+    source = FakeSource(listing(Studio(ONE.id)))
+    made = poller(target(source))
+    assert sweep(made).keys() == {ONE.id}
+    source.shown = [listing(Studio(ONE.id, "one", "The One", "acct"))]
+    assert sweep(made)["one"].studio == Studio(ONE.id, "one", "The One", "acct")
+    source.shown = [listing(Studio(ONE.id, display_name="Number One"))]
+    assert sweep(made)["one"].studio == Studio(ONE.id, "one", "Number One", "acct")
+
+
 def test_a_failure_that_is_kept_keeps_nothing_of_the_poll() -> None:
     held = []
 
@@ -468,7 +478,7 @@ def test_a_poll_in_flight_is_given_up_when_targets_change_and_its_listing_waits_
     asyncio.run(run())
 
 
-def test_a_studio_that_a_changed_target_no_longer_names_goes_with_its_discovery() -> None:
+def test_a_studio_that_a_changed_target_no_longer_shows_goes_with_its_discovery() -> None:
     async def run() -> None:
         both, one = FakeSource(listing(ONE), listing(TWO)), FakeSource(listing(ONE))
         made = poller(target(both))
@@ -479,6 +489,34 @@ def test_a_studio_that_a_changed_target_no_longer_names_goes_with_its_discovery(
         polling.cancel()
 
     asyncio.run(run())
+
+
+def test_studios_that_a_changed_configuration_is_not_for_go_at_once() -> None:
+    several = Listing("several", "main", (TWO, THREE))
+    source, changed = FakeSource(listing(ONE), several, listing()), FakeSource()
+    found = [Studio("acct/four", "four"), Studio("acct/five", "five")]
+    source.on_read = lambda listing, _deadline: iter([Page(studios=[] if listing.studios else found)])
+    made = poller(target(source))
+    assert sweep(made).keys() == {"one", "two", "three", "four", "five"}
+    changed.shown = PollError(Reason.CONNECTION, "not now")
+    changed.unwanted = {ONE.id, TWO.id, "acct/four"}
+    made.reconfigure([target(changed)], max_concurrent_polls=1)
+    assert known(made).keys() == {"three", "five"}
+    assert {name: studio.polls for name, studio in sweep(made).items()} == {"three": 2, "five": 2}
+    assert sorted(changed.reads) == ["all", "several"]
+
+
+def test_a_studio_that_comes_back_goes_on_where_it_was() -> None:
+    source = FakeSource(listing(ONE))
+    source.pages = [Page([backup("a", state="CREATE_FAILED")])]
+    made = poller(target(source))
+    sweep(made)
+    source.shown = []
+    assert sweep(made) == {}
+    source.shown = [listing(ONE)]
+    source.pages = [Page([backup("a", state="CREATE_FAILED"), backup("b", state="CREATE_FAILED")])]
+    studio = sweep(made)["one"]
+    assert (studio.polls, studio.new_failures["CREATE_FAILED"]) == (2, 1)
 
 
 def test_studios_are_told_in_the_order_of_their_names_whichever_was_polled_first() -> None:

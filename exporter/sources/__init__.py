@@ -6,6 +6,7 @@ nine reasons. Sources run in threads of their own; a Deadline is how the poller 
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -133,7 +134,8 @@ class Deadline:
 class Listing(msgspec.Struct, frozen=True):
     """The unit of polling: one complete answer.
 
-    `key` is unique within the target. `studios` are those the answer is for; None where they are found in it.
+    `key` is unique within the target. `studios` are those the answer is for; None where they are found in it. What is
+    not known of them yet may come with a Page.
     """
 
     key: str
@@ -149,7 +151,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Source(Protocol):
-    """A target's access to its backups. Both methods block, and raise nothing but PollError."""
+    """A target's access to its backups. Discovery and reading block, and raise nothing but PollError."""
 
     @property
     def name(self) -> str:
@@ -159,11 +161,23 @@ class Source(Protocol):
     def known_pairs(self) -> Collection[Pair]:
         """(state, status_code) that are exported even where there are none."""
 
+    def wants(self, studio: Studio) -> bool:
+        """Say whether the configuration is for a studio, as far as that tells by itself."""
+
     def listings(self, deadline: Deadline) -> Sequence[Listing]:
         """Discovery: return what there is to poll."""
 
     def read(self, listing: Listing, deadline: Deadline) -> Iterator[Page]:
         """Yield the listing's pages. It is complete, and only then counts, when the iterator ends by itself."""
+
+
+def selected(names: Collection[str], include: Sequence[re.Pattern[str]], exclude: Sequence[re.Pattern[str]]) -> bool:
+    """Say whether a whole name matches what is to be included (everything if nothing is) and none what is not."""
+
+    def matches(patterns: Sequence[re.Pattern[str]]) -> bool:
+        return any(pattern.fullmatch(name) for pattern in patterns for name in names)
+
+    return (not include or matches(include)) and not matches(exclude)
 
 
 def pages(fetch: Callable[[str | None], tuple[T, str | None]], deadline: Deadline) -> Iterator[T]:

@@ -19,7 +19,7 @@ import msgspec
 
 from exporter.aws import Api
 from exporter.backups import UNKNOWN, Backup, Studio
-from exporter.sources import Deadline, Listing, Page, PollError, Reason, pages
+from exporter.sources import Deadline, Listing, Page, PollError, Reason, pages, selected
 from exporter.sources.answers import account_of, decoder, parse_timestamp, text
 
 #: A recovery point's Status -> the state of a backup. EXPIRED is one past its retention that AWS Backup may not, or
@@ -137,6 +137,12 @@ class AwsBackupSource:
         self._clock = clock
         self._missing: frozenset[str] = frozenset()
 
+    def wants(self, studio: Studio) -> bool:
+        """Say whether a vault is named; where none are, whether the patterns are for it."""
+        if self._named:
+            return studio.name in self._named
+        return selected([studio.name], self._include, self._exclude)
+
     def listings(self, deadline: Deadline) -> Sequence[Listing]:
         """Return a listing for each vault, in the order of their names or of the configuration.
 
@@ -144,13 +150,16 @@ class AwsBackupSource:
         and not shown has a listing all the same, which cannot be read (not_found).
         """
         accounts = {vault.BackupVaultName: account_of(vault.BackupVaultArn) for vault in self._vaults(deadline)}
-        if not self._named:
-            return [self._listing(name, accounts[name]) for name in sorted(accounts) if self._wanted(name)]
-        if not accounts:
-            raise PollError(Reason.NOT_FOUND, f"ListBackupVaults: no vault in {self._api.aws_region}, so none as named")
-        self._missing = frozenset(self._named) - accounts.keys()
-        own = next(iter(accounts.values()))
-        return [self._listing(name, accounts.get(name, own)) for name in self._named]
+        vaults = sorted(accounts.items())
+        if self._named:
+            if not accounts:
+                where = self._api.aws_region
+                raise PollError(Reason.NOT_FOUND, f"ListBackupVaults: no vault in {where}, so none as named")
+            self._missing = frozenset(self._named) - accounts.keys()
+            own = next(iter(accounts.values()))
+            vaults = [(name, accounts.get(name, own)) for name in self._named]
+        studios = [Studio(f"{account}/{vault}", vault, account_id=account) for vault, account in vaults]
+        return [Listing(studio.name, self._api.target, (studio,)) for studio in studios if self.wants(studio)]
 
     def read(self, listing: Listing, deadline: Deadline) -> Iterator[Page]:
         """Yield the vault's recovery points, a page at a time, then the jobs that none of them stands for."""
@@ -173,15 +182,6 @@ class AwsBackupSource:
         made.discard("")
         unmade = (job for job in jobs if _counts(job, made))
         yield Page([_job(job, studio.id, workstation(job)) for job in unmade])
-
-    def _listing(self, vault: str, account: str) -> Listing:
-        return Listing(vault, self._api.target, (Studio(f"{account}/{vault}", vault, account_id=account),))
-
-    def _wanted(self, vault: str) -> bool:
-        def matches(patterns: Sequence[re.Pattern[str]]) -> bool:
-            return any(pattern.fullmatch(vault) for pattern in patterns)
-
-        return (not self._include or matches(self._include)) and not matches(self._exclude)
 
     def _vaults(self, deadline: Deadline) -> Iterator[_Vault]:
         def fetch(token: str | None) -> tuple[list[_Vault], str | None]:

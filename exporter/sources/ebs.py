@@ -58,6 +58,10 @@ class EbsSource:
             wanted = {"Name": f"tag:{studio_tag}", "Values": [_literal(studio) for studio in studios]}
         self._parameters = {"OwnerIds": ["self"], "Filters": [wanted], "MaxResults": PAGE_SIZE}
 
+    def wants(self, studio: Studio) -> bool:
+        """Say whether a studio's tag is named, or none is."""
+        return not self._wanted or studio.name in self._wanted
+
     def listings(self, deadline: Deadline) -> Sequence[Listing]:  # noqa: ARG002  # Source's; nothing is asked for
         """Return the one listing that there is: its studios are found by reading it, so this costs no request."""
         return [Listing("snapshots", self._api.target, None)]

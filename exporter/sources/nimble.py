@@ -16,7 +16,7 @@ import msgspec
 
 from exporter.aws import Api
 from exporter.backups import FAILED_STATES, STATES, Backup, Studio
-from exporter.sources import Deadline, Listing, Page, PollError, Reason, pages
+from exporter.sources import Deadline, Listing, Page, PollError, Reason, pages, selected
 from exporter.sources.answers import account_of, decoder, parse_timestamp, text
 
 #: The status codes that say what went wrong.
@@ -98,8 +98,13 @@ class NimbleSource:
         self._include = include
         self._exclude = exclude
         self._filter = {"ownedBy": owned_by} if owned_by else {}
-        self._known: dict[str, Studio] = {}
         self._unidentified: set[str] = set()
+
+    def wants(self, studio: Studio) -> bool:
+        """Say whether a studio is named; where none are, whether the patterns are for it."""
+        if self._names:
+            return studio.id in self._names
+        return selected([studio.id, studio.name], self._include, self._exclude)
 
     def listings(self, deadline: Deadline) -> Sequence[Listing]:
         """Return a listing for each studio, in the order of their ids or of the configuration.
@@ -109,7 +114,7 @@ class NimbleSource:
         """
         if self._names:
             self._unidentified = set(self._names)
-            studios = [self._known.get(id) or Studio(id, name or id) for id, name in self._names.items()]
+            studios = [Studio(id, name) for id, name in self._names.items()]
         else:
             studios = sorted(self._discover(deadline), key=lambda studio: studio.id)
         return [Listing(studio.id, self._api.target, (studio,)) for studio in studios]
@@ -147,16 +152,8 @@ class NimbleSource:
                 raise PollError(Reason.BAD_RESPONSE, "ListStudios: a studio without a studioId")
             return answer.studios, answer.nextToken
 
-        shown = (wire for page in pages(fetch, deadline) for wire in page)
-        return [self._studio(wire) for wire in {wire.studioId: wire for wire in shown}.values() if self._wanted(wire)]
-
-    def _wanted(self, wire: _Studio) -> bool:
-        def matches(patterns: Sequence[re.Pattern[str]]) -> bool:
-            return any(
-                pattern.fullmatch(text) for pattern in patterns for text in (wire.studioId, wire.studioName or "")
-            )
-
-        return (not self._include or matches(self._include)) and not matches(self._exclude)
+        shown = {wire.studioId: self._studio(wire) for page in pages(fetch, deadline) for wire in page}
+        return [studio for studio in shown.values() if self.wants(studio)]
 
     def _identify(self, studio_id: str, deadline: Deadline) -> Studio:
         wire = self._api.fetch(_decode_one_studio, "GetStudio", deadline, studioId=studio_id).studio
@@ -164,12 +161,9 @@ class NimbleSource:
         return self._studio(wire)
 
     def _studio(self, wire: _Studio) -> Studio:
-        """Return the studio by the name in the configuration, else studioName, else the last one known, else its id."""
-        last = self._known.get(wire.studioId)
-        name = self._names.get(wire.studioId) or wire.studioName or (last.name if last else wire.studioId)
-        studio = Studio(wire.studioId, name, wire.displayName or "", account_of(wire.arn or ""))
-        self._known[wire.studioId] = studio
-        return studio
+        """Return the studio by the name in the configuration, else studioName."""
+        name = self._names.get(wire.studioId) or wire.studioName or ""
+        return Studio(wire.studioId, name, wire.displayName or "", account_of(wire.arn or ""))
 
 
 def _backup(wire: _Backup, studio_id: str) -> Backup:

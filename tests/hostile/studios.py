@@ -20,8 +20,9 @@ def ready(number: int, **members: Any) -> list[dict[str, Any]]:
 class Studios:
     """The far side. Each studio has `backups` READY ones, unless `sick` has something else to answer for it.
 
-    ListStudios shows `shown`, or answers `discovery`. `asked_at` are the moments (of the monotonic clock) when a
-    listing began, by studio; `most_at_once` is how many requests there were at once for each.
+    ListStudios shows `shown`, or answers `discovery`; GetStudio names a studio, or answers `identity`. `asked_at` are
+    the moments (of the monotonic clock) when a listing began, by studio; `most_at_once` is how many requests there were
+    at once for each.
     """
 
     def __init__(self, *shown: str, backups: int = 2, latency: float = 0.0) -> None:
@@ -29,6 +30,7 @@ class Studios:
         self.backups = backups
         self.latency = latency
         self.discovery: Answer | None = None
+        self.identity: Answer | None = None
         self.sick: Mapping[str, Callable[[Request], Answer]] = {}
         self.asked_at: dict[str, list[float]] = defaultdict(list)
         self.most_at_once: Counter[str] = Counter()
@@ -41,7 +43,7 @@ class Studios:
             case [_, "studios"]:
                 return self.discovery or http({"studios": [_studio(studio) for studio in self.shown]})
             case [_, "studios", studio]:
-                return http({"studio": _studio(studio)})
+                return self.identity or http({"studio": _studio(studio)})
             case [_, "studios", studio, "streaming-session-backups"]:
                 with self._lock:
                     if "nextToken" not in request.query:

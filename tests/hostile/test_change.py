@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
+from exporter.aws.account import ApiCalls
+from exporter.config import load
+from exporter.poller import Poller
+from exporter.simulator import Fleet, create_app, running
+from exporter.simulator.fleet import FleetStudio
+from exporter.targets import build
 from tests.commands import free_port, get, started, wait_for
 from tests.endpoint import error, hang
 from tests.hostile.book import shown
@@ -85,19 +92,22 @@ def test_a_reload_while_polls_are_in_flight(tmp_path: Path, by: str) -> None:
             wait_until(lambda: samples(port, "studio_backup_polls_total")["stays"] >= 3)
             polls = samples(port, "studio_backup_polls_total")["stays"]
             sockets_before, threads_before = sockets(process), threads(process)
+            again = len(far_side.asked_at["hangs"])
             for _ in range(5):
-                again = len(far_side.asked_at["hangs"]) + 1
                 configure(first=["stays", "hangs"], third=["comes"])
                 reload()
                 known = samples(port, "studio_backup_up").keys()
-                assert known.isdisjoint({"leaves"})  # its target is gone, and so is it
+                assert known.isdisjoint({"leaves", "goes"})
                 wait_until(lambda: samples(port, "studio_backup_up").keys() == {"stays", "comes"})
                 assert samples(port, "studio_backup_polls_total")["stays"] >= polls
                 # What hung was given up, and is asked for anew, once.
+                again += 1
                 wait_until(partial(asked_so_often, "hangs", again))
                 configure(first=["stays", "goes", "hangs"], second=["leaves"])
                 reload()
                 wait_until(lambda: samples(port, "studio_backup_up").keys() == {"stays", "goes", "leaves"})
+                again += 1
+                wait_until(partial(asked_so_often, "hangs", again))
             assert max(far_side.most_at_once[id] for id in ("stays", "goes", "comes", "leaves")) == 1
             wait_until(lambda: sockets(process) <= sockets_before and threads(process) <= threads_before)
             process.terminate()
@@ -204,5 +214,139 @@ def test_500_studios_are_polled_once_an_interval_each(tmp_path: Path) -> None:
                 polls = [studio.polls for studio in known.values()]
                 assert max(polls) - min(polls) <= 1
                 assert poller.status().targets[0].studios == len(ids)
+
+    asyncio.run(run())
+
+
+def reload(poller: Poller, folder: Path, *targets: Mapping[str, Any], **general: Any) -> None:
+    """Have the poller go on with another configuration, as SIGHUP does."""
+    config = load(configured(folder, *targets, **general))
+    poller.reconfigure(build(config, ApiCalls()), max_concurrent_polls=config.max_concurrent_polls)
+
+
+@shown(
+    PART,
+    "a reload while studios' names cannot be asked for",
+    "the names from before stay: no series is there under another name meanwhile",
+)
+def test_names_outlive_a_reload_after_which_they_are_not_answered(tmp_path: Path) -> None:
+    far_side = Studios()
+
+    async def run() -> None:
+        with far_side.endpoint.running() as endpoint:
+            target = {"endpoint_url": endpoint.url, "studios": ["stays", "comes"]}
+            async with polling(configured(tmp_path, target | {"studios": ["stays"]}, poll_interval="300ms")) as poller:
+                await until(lambda: studios(poller))
+                before = studios(poller)["stays"]
+                assert before.studio.name == "name of stays"
+                far_side.identity = error("AccessDeniedException", 403)
+                reload(poller, tmp_path, target, poll_interval="200ms", discovery_interval="500ms")
+                names: set[str] = set()
+
+                def polled_on() -> bool:
+                    names.update(each.studio.name for each in studios(poller).values())
+                    return len(far_side.asked_at["comes"]) >= 10
+
+                await until(polled_on)
+                assert names == {"name of stays", "comes"}
+                assert studios(poller)["stays"].polls > before.polls
+
+    asyncio.run(run())
+
+
+def of_source(source: str, url: str, *wanted: FleetStudio) -> Mapping[str, Any]:
+    """Return a target of a source that names studios of the simulator's."""
+    names = [studio.id if source == "nimble" else studio.name for studio in wanted]
+    return {"name": "main", "source": source, "endpoint_url": url, "studios": names}
+
+
+@shown(
+    PART,
+    "a reload takes a studio out of a target that cannot be reached",
+    "it goes at once all the same; the others stay, as failing ones do",
+)
+@pytest.mark.parametrize("source", ["nimble", "ebs", "aws_backup"])
+def test_a_studio_taken_out_goes_at_once_though_nothing_is_answered(tmp_path: Path, source: str) -> None:
+    fleet = Fleet(7)
+    stays, goes = fleet.studios(0.0)[:2]
+
+    async def run() -> None:
+        with ExitStack() as reachable:
+            url = reachable.enter_context(running(create_app(fleet)))
+            file = configured(tmp_path, of_source(source, url, stays, goes), poll_interval="1s")
+            async with polling(file) as poller:
+                await until(lambda: {known.studio.name for known in poller.status().studios} == {stays.name, goes.name})
+                [before] = [known for known in poller.status().studios if known.studio.name == stays.name]
+                reachable.close()
+                reload(poller, tmp_path, of_source(source, url, stays), poll_interval="1s")
+                [known] = poller.status().studios
+                assert (known.studio, counts(known)) == (before.studio, counts(before))
+                await until(lambda: not poller.status().studios[0].up)
+                [known] = poller.status().studios
+                assert counts(known) == counts(before)
+                assert known.polls > before.polls
+
+    asyncio.run(run())
+
+
+@shown(
+    PART,
+    "a reload gives a target another name, or one of its studios to another target",
+    "the studios' counts and counters go on",
+)
+def test_counters_go_on_when_a_studio_changes_its_target(tmp_path: Path) -> None:
+    far_side = Studios()
+
+    async def run() -> None:
+        with far_side.endpoint.running() as endpoint:
+            at = {"endpoint_url": endpoint.url}
+            file = configured(tmp_path, at | {"studios": ["one", "two"]}, poll_interval="200ms")
+            async with polling(file) as poller:
+                await until(lambda: sum(known.polls >= 3 for known in studios(poller).values()) == 2)
+                before = studios(poller)
+                far_side.sick = {id: lambda _request: hang for id in before}
+                reload(
+                    poller,
+                    tmp_path,
+                    at | {"name": "renamed", "studios": ["one"]},
+                    at | {"name": "other", "studios": ["two"]},
+                    poll_timeout="20s",
+                )
+                await until(lambda: len(studios(poller)) == 2)
+                for id, known in studios(poller).items():
+                    assert (known.polls, counts(known)) == (before[id].polls, {READY: 2})
+                far_side.sick = {}
+                reload(poller, tmp_path, at | {"name": "renamed again", "studios": ["one", "two"]})
+                await until(lambda: len(studios(poller)) == 2)
+                await until(lambda: all(studios(poller)[id].polls > before[id].polls for id in before))
+                assert {known.target.name for known in studios(poller).values()} == {"renamed again"}
+
+    asyncio.run(run())
+
+
+@shown(
+    PART,
+    "a reload has a target ask elsewhere: another region, role, profile, endpoint or tag, or another source",
+    "all that it had goes at once",
+)
+def test_what_a_target_had_goes_when_it_asks_elsewhere(tmp_path: Path) -> None:
+    async def run() -> None:
+        with running(create_app(Fleet(7, sessions=2))) as url:
+            target = {"name": "main", "source": "ebs", "endpoint_url": url, "poll_interval": "1s"}
+            async with polling(configured(tmp_path, target)) as poller:
+                await until(lambda: len(poller.status().studios) == 3)
+                before = studios(poller)
+                reload(poller, tmp_path, target | {"studio_tag": "Workstation"})
+                assert studios(poller) == {}
+                await until(lambda: studios(poller))
+                assert studios(poller).keys().isdisjoint(before)
+                # What it had is not forgotten: counters go on when it asks there again.
+                reload(poller, tmp_path, target)
+                assert studios(poller) == {}
+                await until(lambda: studios(poller).keys() == before.keys())
+                assert all(studios(poller)[id].polls > before[id].polls for id in before)
+                reload(poller, tmp_path, {"name": "main", "endpoint_url": url})
+                assert studios(poller) == {}
+                assert poller.status().targets[0].up is None
 
     asyncio.run(run())

@@ -434,7 +434,7 @@ def test_a_list_that_fails_leaves_the_old_counts(run: Run, operation: str, page:
     vault, clock = fleet(random.Random(1), 25, 15), [NOW]
     server = BackupServer(vault, page_size=10)
     times = {"poll_interval": 60.0, "poll_timeout": 20.0, "stale_after": 600.0, "discovery_interval": 600.0}
-    target = Target(name="vaults", source=source(run(server)), aws_region=REGION, **times)
+    target = Target(name="vaults", source=source(run(server)), aws_region=REGION, scope=(), **times)
     poller = Poller([target], max_concurrent_polls=1, wall_clock=lambda: clock[0])
 
     def sweep() -> tuple[bool, dict[tuple[str, str], int]]:

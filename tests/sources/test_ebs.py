@@ -350,7 +350,7 @@ def large(page_count: int) -> Callable[[Request], bytes]:
 
 def polled(made: EbsSource, poll_timeout: float = 60.0) -> Poller:
     times = {"poll_interval": 300.0, "stale_after": 3600.0, "discovery_interval": 600.0}
-    target = Target(name="volumes", source=made, aws_region=REGION, poll_timeout=poll_timeout, **times)
+    target = Target(name="volumes", source=made, aws_region=REGION, scope=(), poll_timeout=poll_timeout, **times)
     return Poller([target], max_concurrent_polls=1)
 
 

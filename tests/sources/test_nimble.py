@@ -197,15 +197,15 @@ def test_named_studios_are_identified_by_their_first_poll_and_anew_after_a_disco
 
     server = endpoint(answer)
     named = source(server, {STUDIO: ""})
+    told: list[Studio] = []
     for _ in range(2):
         [found] = named.listings(Deadline(5))
         for _ in range(2):
             with Deadline(5).enforced() as deadline:
-                list(named.read(found, deadline))
+                told += [studio for page in named.read(found, deadline) for studio in page.studios]
     operations = Counter(request.parts[-1] == STUDIO for request in server.requests)
     assert operations == {True: 2, False: 4}
-    [found] = named.listings(Deadline(5))
-    assert found.studios == (Studio(STUDIO, "aurora", "Aurora!", "111122223333"),)
+    assert told == [Studio(STUDIO, "aurora", "Aurora!", "111122223333")] * 2
 
 
 def test_the_name_in_the_configuration_comes_first(endpoint: Start) -> None:
@@ -223,13 +223,13 @@ def test_the_name_in_the_configuration_comes_first(endpoint: Start) -> None:
 @pytest.mark.parametrize(
     ("refused", "asked"), [(error("AccessDeniedException", 403), 1), (error("ValidationException", 400), 2)]
 )
-def test_a_studio_that_may_not_be_named_is_counted_by_its_id(endpoint: Start, refused: bytes, asked: int) -> None:
+def test_a_studio_that_may_not_be_named_is_counted_all_the_same(endpoint: Start, refused: bytes, asked: int) -> None:
     server = endpoint(lambda request: refused if request.parts[-1] == STUDIO else page([ONE_BACKUP]))
     named = source(server, {STUDIO: ""})
     [found] = named.listings(Deadline(5))
     assert [len(read(named, found)) for _ in range(2)] == [1, 1]
     assert sum(request.parts[-1] == STUDIO for request in server.requests) == asked
-    assert found.studios == (Studio(STUDIO, STUDIO),)
+    assert found.studios == (Studio(STUDIO),)
 
 
 def discovered(*names: str) -> Callable[[Request], bytes]:
@@ -269,13 +269,18 @@ def test_discovery_is_as_strict(endpoint: Start, body: bytes) -> None:
     assert caught.value.reason is Reason.BAD_RESPONSE
 
 
-def test_a_studio_without_a_name_is_called_by_its_id_or_its_last_name(endpoint: Start) -> None:
-    answers: Iterator[dict[str, Any]] = iter([{"studioName": "aurora"}, {"studioName": None}, {}])
-    server = endpoint(lambda _: http({"studios": [{"studioId": "id-1"} | next(answers)]}))
-    discovering = source(server)
-    assert [names(discovering.listings(Deadline(5))) for _ in range(3)] == [["aurora"]] * 3
-    nameless = endpoint(lambda _: http({"studios": [{"studioId": "id-1"}]}))
-    assert names(source(nameless).listings(Deadline(5))) == ["id-1"]
+@pytest.mark.parametrize("nameless", [{"studioName": None}, {}])
+def test_a_studio_may_have_no_name(endpoint: Start, nameless: dict[str, Any]) -> None:
+    server = endpoint(lambda _: http({"studios": [{"studioId": "id-1"} | nameless]}))
+    assert names(source(server).listings(Deadline(5))) == [""]
+
+
+def test_whom_the_configuration_is_for() -> None:
+    film, games = Studio("us-west-2:film", "film"), Studio("us-west-2:games", "games")
+    with Endpoint(lambda _: page()).running() as server:
+        named = source(server, {film.id: ""})
+        excluding = source(server, exclude=[re.compile("games")])
+    assert [each.wants(studio) for each in (named, excluding) for studio in (film, games)] == [True, False] * 2
 
 
 @pytest.mark.parametrize(
