@@ -7,7 +7,7 @@ for each, or a night of an API's trouble would bury everything else. At the leve
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Set
 
 import msgspec
 import structlog
@@ -69,6 +69,7 @@ class Outages:
             event = f"{what} works again"
             log.info(event, **who, failures=outage.failures, for_seconds=lasted)
 
-    def forget(self, key: Hashable) -> None:
-        """Tell nothing more of what is no longer tried."""
-        self._outages.pop(key, None)
+    def keep(self, keys: Set[Hashable]) -> None:
+        """Tell nothing more of anything but these: it is no longer tried."""
+        for key in self._outages.keys() - keys:
+            del self._outages[key]

@@ -549,3 +549,24 @@ def test_a_listing_that_reveals_its_studios_and_never_could_be_read_is_a_discove
     source.on_read = failing(Reason.ACCESS_DENIED)
     assert not sweep(made)["one"].up
     assert made.status().targets[0].up  # its studios are known, and tell of it themselves
+
+
+@pytest.mark.parametrize("turns", range(5))  # of the loop, in which the poll's end is noticed and its lane goes on
+def test_what_is_about_to_go_on_when_targets_change_does_not(turns: int) -> None:
+    async def run() -> None:
+        hanging, waits = Hanging(), FakeSource(listing(ONE), listing(TWO))
+        waits.on_read = hanging
+        made = poller(target(waits, "goes"), lanes=1)
+        polling = asyncio.create_task(made.run())
+        await until(lambda: waits.reads)
+        [thread] = [thread for thread in threading.enumerate() if thread.name == f"poll goes {ONE.id}"]
+        hanging.released.set()
+        thread.join()  # the loop stands still meanwhile
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        made.reconfigure([target(FakeSource(listing(THREE)))], max_concurrent_polls=1)
+        await until(lambda: polling.done() or known(made).keys() == {"three"})
+        assert not polling.done()
+        polling.cancel()
+
+    asyncio.run(run())
