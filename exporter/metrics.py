@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from importlib.metadata import version
 
 import msgspec
@@ -79,7 +79,7 @@ class StudioBackupCollector(Collector):
         for studio in self._status.studios:
             families.add_studio(studio)
         families.add_exporter(self._status, self._config_status)
-        families.add_api(self._calls)
+        families.add_api(self._calls, {known.target.name for known in self._status.targets})
         yield from families.all()
 
 
@@ -232,12 +232,14 @@ class _Families:
         self.config_successful.add_metric((), config.successful)
         self.config_timestamp.add_metric((), config.success_timestamp_seconds)
 
-    def add_api(self, calls: ApiCalls) -> None:
-        """Add the series of API calls."""
+    def add_api(self, calls: ApiCalls, targets: Set[str]) -> None:
+        """Add the series of API calls, of those targets that there are."""
         for request, count in calls.requests().items():
-            self.api_requests.add_metric(request, count)
+            if request[2] in targets:
+                self.api_requests.add_metric(request, count)
         for error, count in calls.errors().items():
-            self.api_errors.add_metric(error, count)
+            if error[2] in targets:
+                self.api_errors.add_metric(error, count)
         bounds = [str(bound) for bound in DURATION_BUCKETS] + ["+Inf"]
         for call, histogram in calls.durations().items():
             total = 0

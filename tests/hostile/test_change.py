@@ -98,6 +98,7 @@ def test_a_reload_while_polls_are_in_flight(tmp_path: Path, by: str) -> None:
                 reload()
                 known = samples(port, "studio_backup_up").keys()
                 assert known.isdisjoint({"leaves", "goes"})
+                assert 'target="second"' not in get(port)[1]
                 wait_until(lambda: samples(port, "studio_backup_up").keys() == {"stays", "comes"})
                 assert samples(port, "studio_backup_polls_total")["stays"] >= polls
                 # What hung was given up, and is asked for anew, once.
