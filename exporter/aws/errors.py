@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -92,6 +93,8 @@ def poll_error(error: Exception, conceal: Callable[[str], str]) -> PollError:
         name = type(error).__name__
         reason = next((reason for reason, types in _REASONS if isinstance(error, types)), None)
         message = str(error) if reason else f"{name}: {error}"
+        if reason is Reason.CONNECTION and (why := _system_error(error)):
+            message = f"{message} ({why})"
         if isinstance(error, _MAY_TELL_SECRETS):
             message = "no credentials could be had (botocore's words may hold secrets: try aws sts get-caller-identity)"
         failure = PollError(reason or Reason.OTHER, message, code=name)
@@ -124,6 +127,16 @@ def _client_error(error: botocore_errors.ClientError) -> PollError:
     else:
         reason = Reason.OTHER
     return PollError(reason, message, code=code, request_id=str(metadata.get("RequestId", "")))
+
+
+def _system_error(error: BaseException | None) -> str:
+    """Return what the system said when there was no connection, "" where it did not: botocore keeps it to itself."""
+    while error is not None:
+        # An SSLError is an OSError too, and botocore does tell of it.
+        if isinstance(error, OSError) and error.strerror and not isinstance(error, ssl.SSLError):
+            return error.strerror
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def is_throttling(status: int, code: str) -> bool:

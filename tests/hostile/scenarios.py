@@ -369,7 +369,7 @@ _TIMED_OUT = f"no complete answer within {TIMEOUT_SECONDS:g} s"
 _GOOD = page(ready(3))
 
 
-def _closed(id: str, does: str, answer: Answer) -> Scenario:
+def _closed(id: str, does: str, answer: Answer, why: str = "") -> Scenario:
     return Scenario(
         id,
         does,
@@ -377,12 +377,12 @@ def _closed(id: str, does: str, answer: Answer) -> Scenario:
         Reason.CONNECTION,
         "ConnectionClosedError",
         "Connection was closed before we received a valid response from endpoint URL:"
-        f' "{HOST}/2020-08-01/studios/{id}/streaming-session-backups".',
+        f' "{HOST}/2020-08-01/studios/{id}/streaming-session-backups".{why}',
     )
 
 
 NETWORK = [
-    _closed("reset", "a connection that is reset", reset),
+    _closed("reset", "a connection that is reset", reset, " (Connection reset by peer)"),
     _closed("closed", "a connection that ends without an answer", [b""]),
     _closed("no-http", "an answer that is not HTTP", [b"SSH-2.0-OpenSSH_9.6\r\n"]),
     _closed(

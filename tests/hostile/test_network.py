@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -31,12 +32,27 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
+def unconnected(url: str) -> str:
+    """Return what this system says of an address that no connection can be made to."""
+    address = urlsplit(url)
+    try:
+        socket.create_connection((address.hostname or "", address.port or 80), timeout=10).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    raise AssertionError(url)
+
+
 @shown(
     "The network",
     "nothing listens at the address",
-    "`connection`: `Could not connect to the endpoint URL`",
+    "`connection`: `Could not connect to the endpoint URL: ... (Connection refused)`",
 )
-@shown("The network", "the host's name cannot be resolved", "`connection`: `Could not connect to the endpoint URL`")
+@shown(
+    "The network",
+    "the host's name cannot be resolved",
+    "`connection`: `Could not connect to the endpoint URL: ... (Name or service not known)`, or what else the resolver"
+    " says",
+)
 @shown(
     "The network",
     "a certificate that nobody has signed whom the CA bundle knows",
@@ -82,10 +98,11 @@ def test_targets_that_cannot_be_reached_fail_alone(
             assert counts(known["well"]) == {READY: 2}
             told = {name: (error.reason, str(error)) for name, error in errors.items() if error}
             url = "{}/2020-08-01/studios/{}/streaming-session-backups"
-            for name in ("refused", "unresolved"):
+            why = {name: unconnected(addresses[name]) for name in ("refused", "unresolved")}
+            for name, words in why.items():
                 assert told[name] == (
                     Reason.CONNECTION,
-                    f'Could not connect to the endpoint URL: "{url.format(addresses[name], name)}"',
+                    f'Could not connect to the endpoint URL: "{url.format(addresses[name], name)}" ({words})',
                 )
             assert told["silent"] == (Reason.TIMEOUT, "no complete answer within 2.5 s")
             assert told["untrusted"][0] is Reason.CONNECTION
