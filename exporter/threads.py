@@ -54,7 +54,10 @@ class Threads:
             with suppress(RuntimeError):  # the loop is closed: the process is ending
                 loop.call_soon_threadsafe(settle, outcome)
 
-        threading.Thread(target=run, name=f"poll {' '.join(key)}", daemon=True).start()
+        try:
+            threading.Thread(target=run, name=f"poll {' '.join(key)}", daemon=True).start()
+        except RuntimeError as error:  # the system has none left
+            raise PollError(Reason.OTHER, f"no thread could be started: {error}", code="RuntimeError") from None
         try:
             async with asyncio.timeout(deadline.remaining):
                 value = await result

@@ -12,8 +12,10 @@ import errno
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import h11
+import structlog
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -34,8 +36,13 @@ HEADER_TIMEOUT_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 120
 #: What is left of the five seconds in which the process ends, once the server is told to.
 SHUTDOWN_TIMEOUT_SECONDS = 2
+#: The errors of what the system has no more of, for which asyncio waits and tries again.
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_SHORTAGE_SILENCE_SECONDS = 60.0
 _NO_CACHE = {"Cache-Control": "no-store"}
 _NOTHING_BUT_STYLE = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+log = structlog.get_logger(__name__)
 
 
 def create_app(
@@ -136,6 +143,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 async def serve(app: Starlette, sockets: Sequence[socket.socket], stop: asyncio.Event) -> None:
     """Answer requests until `stop` is set; then finish those under way, for a short while."""
+    asyncio.get_running_loop().set_exception_handler(_Shortage())
     server = _Server(
         uvicorn.Config(
             app,
@@ -160,6 +168,27 @@ async def serve(app: Starlette, sockets: Sequence[socket.socket], stop: asyncio.
         ending = group.create_task(end())
         await server.serve(sockets=list(sockets))
         ending.cancel()
+
+
+class _Shortage:
+    """An event loop's exception handler that tells once a minute that no connection can be taken.
+
+    asyncio tells, with a traceback, of each of the thousands that it then tries to take in a second.
+    """
+
+    _silent_until = 0.0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in _EXHAUSTED and "socket" in context):
+            loop.default_exception_handler(context)
+        elif loop.time() >= self._silent_until:
+            self._silent_until = loop.time() + _SHORTAGE_SILENCE_SECONDS
+            log.error(
+                "no connection can be taken",
+                error=error.strerror,
+                advice="Scrapes wait: see who has so many connections, or raise the limit (ulimit -n, LimitNOFILE).",
+            )
 
 
 class _Server(uvicorn.Server):

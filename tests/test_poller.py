@@ -239,6 +239,31 @@ def test_a_fault_in_a_source_fails_its_own_poll_only() -> None:
     assert studios["two"].up
 
 
+@shown(
+    "The machine",
+    "no thread can be started",
+    "`other` (RuntimeError): `no thread could be started: can't start new thread`, until one can be",
+)
+def test_a_poll_that_has_no_thread_fails_and_the_next_one_may_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = FakeSource(listing(ONE))
+    made = poller(target(source))
+    sweep(made)
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        error = sweep(made)["one"].error
+    assert error is not None
+    assert (error.reason, error.code) == (Reason.OTHER, "RuntimeError")
+    assert str(error) == "no thread could be started: can't start new thread"
+    assert [known.up for known in made.status().targets] == [False]
+    assert made.status().abandoned_polls == 0
+    assert sweep(made)["one"].up
+    assert [known.up for known in made.status().targets] == [True]
+
+
 class Hanging:
     """Reads that heed nothing: they end when they are released."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gzip
 import http.client
 import json
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from exporter import web
 from exporter.aws.account import ApiCalls
@@ -273,3 +275,31 @@ def test_addresses_to_listen_on(address: str, family: socket.AddressFamily | Non
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="is not HOST:PORT"):
         web.listen(address)
+
+
+def test_a_shortage_of_descriptors_is_told_once_a_minute_and_any_other_fault_each_time(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shortage = {"message": "it says", "socket": None, "exception": OSError(errno.EMFILE, "Too many open files")}
+
+    async def run() -> None:
+        served, stop = Served(), asyncio.Event()
+        serving = asyncio.create_task(web.serve(served.app, [served.listener], stop))
+        await asyncio.to_thread(served.ask, "/-/healthy")
+        loop = asyncio.get_running_loop()
+        clock, later = loop.time, 0.0
+        monkeypatch.setattr(loop, "time", lambda: clock() + later)
+        with capture_logs() as log:
+            for later, told in ((0.0, 1), (0.0, 1), (50.0, 1), (61.0, 2), (61.0, 2)):  # noqa: B007  # the clock reads it
+                loop.call_exception_handler(shortage)
+                assert [line["event"] for line in log] == ["no connection can be taken"] * told
+        loop.call_exception_handler({"message": "a fault of ours"})
+        loop.call_exception_handler({"message": "another fault of ours"})
+        stop.set()
+        await serving
+
+    asyncio.run(run())
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == [
+        "a fault of ours",
+        "another fault of ours",
+    ]

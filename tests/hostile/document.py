@@ -20,6 +20,7 @@ PROOFS = (
     "tests.hostile.test_network",
     "tests.hostile.test_credentials",
     "tests.hostile.test_secrets",
+    "tests.hostile.test_machine",
     "tests.hostile.test_time",
     "tests.hostile.test_change",
     "tests.hostile.test_staleness",
