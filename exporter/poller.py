@@ -18,6 +18,7 @@ import msgspec
 from exporter import clock
 from exporter.backups import Census, Studio
 from exporter.claims import ListingId
+from exporter.lanes import Lanes
 from exporter.outages import Outages
 from exporter.reading import read
 from exporter.roster import Ended, Roster
@@ -29,13 +30,15 @@ from exporter.threads import Threads
 _GOLDEN_RATIO = 0.6180339887498949
 #: Reasons that say a poll may have held its place until its deadline.
 _SLOW = (Reason.TIMEOUT, Reason.CONNECTION)
+#: The part of its poll_timeout for which a poll that is not known to be slow keeps others waiting.
+_PATIENCE = 0.1
 
 
 class Poller:
     """Polls the listings of all targets, each at its own interval, and keeps what they say.
 
-    A listing whose last poll timed out or found no connection polls in a second lane of the same size, so that those
-    which hang cost the others nothing.
+    A listing whose last poll timed out or found no connection polls in a second lane of the same size, and a poll that
+    takes long goes on there, so that those which hang cost the others nothing.
     """
 
     def __init__(
@@ -102,7 +105,7 @@ class Poller:
         """Poll other targets from now on: polls in flight are given up, and begun anew, as is discovery."""
         for task in self._tasks:
             task.cancel()
-        self._lanes = (asyncio.Semaphore(max_concurrent_polls), asyncio.Semaphore(max_concurrent_polls))
+        self._lanes = Lanes(max_concurrent_polls)
         self._roster.retarget(targets)
         self._forget_the_gone()
         if self._group is not None:
@@ -157,8 +160,9 @@ class Poller:
 
     async def _poll_in_lane(self, listing_id: ListingId, due: float) -> None:
         await self._threads.end_of(listing_id)
-        lane = self._lanes[self._reasons.get(listing_id) in _SLOW]
-        async with lane:
+        slow = self._reasons.get(listing_id) in _SLOW
+        patience = self._roster.target(listing_id).poll_timeout * _PATIENCE
+        async with self._lanes.place(slow=slow, patience=patience):
             self._lateness = max(0.0, self._clock() - due)
             self._in_progress += 1
             try:

@@ -19,7 +19,7 @@ from exporter.sources import Deadline, Listing, Page, PollError, Reason
 from exporter.status import StudioStatus, Target
 from tests.fakes import FakeSource, backup, failing, listing, target
 from tests.hostile.book import shown
-from tests.waiting import until
+from tests.waiting import event_loop_lag, until
 
 ONE, TWO, THREE = (Studio(f"acct/{name}", name) for name in ("one", "two", "three"))
 
@@ -352,6 +352,39 @@ def test_hanging_listings_do_not_keep_healthy_ones_from_being_polled() -> None:
         # Ten that hang for 1.6 s each, two at a time, would make 8 s of it in one lane.
         assert max(gaps) < 5
         assert made.status().abandoned_polls <= 10
+        polling.cancel()
+
+    asyncio.run(run())
+
+
+def test_listings_that_hang_from_the_start_keep_healthy_ones_waiting_for_less_than_an_interval() -> None:
+    async def run() -> None:
+        sick = [Studio(f"sick/{n}", f"sick-{n}") for n in range(10)]
+        source = FakeSource(*(listing(studio) for studio in [*sick, ONE]))
+        at_once = 0
+
+        def read(asked: Listing, deadline: Deadline) -> Iterator[Page]:
+            if asked.key != ONE.id:
+                expired = threading.Event()
+                deadline.on_expiry(expired.set)
+                expired.wait()
+            yield Page()
+
+        source.on_read = read
+        made = poller(target(source, poll_interval=5.0, poll_timeout=1.0), lanes=2)
+        begun = time.monotonic()
+        polling = asyncio.create_task(made.run())
+
+        def is_known() -> bool:
+            nonlocal at_once
+            at_once = max(at_once, made.status().polls_in_progress)
+            return "one" in known(made)
+
+        async with event_loop_lag() as lag:
+            await until(is_known)
+        # One lane alone would take 5 s for ten that hang for a second each, two at a time.
+        assert time.monotonic() - begun < 4 + lag.worst
+        assert at_once == 4
         polling.cancel()
 
     asyncio.run(run())
