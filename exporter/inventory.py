@@ -5,9 +5,9 @@ In go targets, out come rows read by a walk over every listing, and these as a t
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from exporter.backups import Backup, Studio, label
 from exporter.pages import duration_in_words
 from exporter.sources import Deadline, Listing, PollError
 from exporter.status import Target
+from exporter.threads import Threads
 
 T = TypeVar("T")
 
@@ -50,21 +51,7 @@ def walk(
 
     A studio that two targets see is the first one's, as it is when polled.
     """
-    failures: list[Failure] = []
-
-    def attempt(target: Target, key: str, work: Callable[[Deadline], Sequence[T]]) -> Sequence[T]:
-        try:
-            with Deadline(target.poll_timeout).enforced() as deadline:
-                return work(deadline)
-        except PollError as error:
-            failures.append(Failure(target, key, error))
-            return []
-
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="walk") as executor:
-        found = executor.map(lambda target: attempt(target, "", target.source.listings), targets)
-        listings = [(target, listing) for target, some in zip(targets, found, strict=True) for listing in some]
-        answers = executor.map(lambda each: attempt(each[0], each[1].key, partial(read, *each)), listings)
-        rows = [row for answer in answers for row in answer]
+    rows, failures = asyncio.run(_walk(targets, read, concurrency))
     owners: dict[tuple[str, str, str], Target] = {}
 
     def is_first(row: Row) -> bool:
@@ -72,6 +59,27 @@ def walk(
         return owners.setdefault(key, row.target) is row.target
 
     return [row for row in rows if is_first(row)], failures
+
+
+async def _walk(
+    targets: Sequence[Target], read: Callable[[Target, Listing, Deadline], Sequence[Row]], concurrency: int
+) -> tuple[list[Row], list[Failure]]:
+    threads, places = Threads(), asyncio.Semaphore(concurrency)
+    failures: list[Failure] = []
+
+    async def attempt(target: Target, key: str, work: Callable[[Deadline], Sequence[T]]) -> Sequence[T]:
+        async with places:
+            deadline = Deadline(target.poll_timeout)
+            try:
+                return await threads.run((target.name, key), partial(work, deadline), deadline)
+            except PollError as error:
+                failures.append(Failure(target, key, error))
+                return []
+
+    found = await asyncio.gather(*(attempt(target, "", target.source.listings) for target in targets))
+    listings = [(target, listing) for target, some in zip(targets, found, strict=True) for listing in some]
+    answers = await asyncio.gather(*(attempt(each[0], each[1].key, partial(read, *each)) for each in listings))
+    return [row for answer in answers for row in answer], failures
 
 
 def every_backup(target: Target, listing: Listing, deadline: Deadline) -> list[Row]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from exporter.sources import Deadline
 
 LIMIT_SECONDS = 20.0
 
@@ -21,6 +24,19 @@ async def until(condition: Callable[[], object], limit: float = LIMIT_SECONDS) -
 def wait_until(condition: Callable[[], object], limit: float = LIMIT_SECONDS) -> None:
     """Do the same outside an event loop."""
     asyncio.run(until(condition, limit))
+
+
+@contextmanager
+def deadline_of(seconds: float) -> Iterator[Deadline]:
+    """Have a deadline expire by itself meanwhile, as it does for work that somebody waits for."""
+    deadline = Deadline(seconds)
+    timer = threading.Timer(deadline.remaining, deadline.expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield deadline
+    finally:
+        timer.cancel()
 
 
 class Lag:

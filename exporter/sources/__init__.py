@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
@@ -118,17 +117,6 @@ class Deadline:
             self._expired = True
             if self._interrupt is not None:
                 self._interrupt()
-
-    @contextmanager
-    def enforced(self) -> Iterator[Deadline]:
-        """Have the deadline expire by itself meanwhile: for work in a thread that nobody waits for."""
-        timer = threading.Timer(self.remaining, self.expire)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield self
-        finally:
-            timer.cancel()
 
 
 class Listing(msgspec.Struct, frozen=True):

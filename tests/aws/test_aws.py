@@ -24,7 +24,7 @@ from tests.access import api
 from tests.endpoint import Answer, Endpoint, Request, error, hang, http, page, reset
 from tests.hostile.book import shown
 from tests.tls import new_certificate, server_context
-from tests.waiting import wait_until
+from tests.waiting import deadline_of, wait_until
 
 Start = Callable[[Callable[[Request], Answer]], Endpoint]
 
@@ -41,7 +41,7 @@ def no_waiting_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(of: Api, seconds: float = 10.0) -> bytes:
-    with Deadline(seconds).enforced() as deadline:
+    with deadline_of(seconds) as deadline:
         return of.fetch(bytes, "ListStreamingSessionBackups", deadline, studioId="s-1")
 
 
@@ -154,7 +154,7 @@ def test_one_studio_that_is_throttled_for_ever_uses_up_no_others_retries(endpoin
     shared = api(endpoint(answer).url)
     for _ in range(60):  # botocore's quota is for 500 / 14 retries
         assert refusal(shared).reason is Reason.THROTTLED
-    with Deadline(10.0).enforced() as deadline:
+    with deadline_of(10.0) as deadline:
         assert shared.fetch(bytes, "ListStreamingSessionBackups", deadline, studioId="s-2")
 
 
@@ -292,7 +292,7 @@ def test_a_deadline_cuts_short_no_call_but_its_own(endpoint: Start) -> None:
     thread = threading.Thread(target=slow)
     thread.start()
     wait_until(lambda: len(server.requests) == 2)
-    with Deadline(0.3).enforced() as early, pytest.raises(PollError):
+    with deadline_of(0.3) as early, pytest.raises(PollError):
         shared.fetch(bytes, "ListStreamingSessionBackups", early, studioId="hangs")
     release.set()
     thread.join()

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from exporter.backups import Census, Studio
 from exporter.reading import read
-from exporter.sources import Deadline, Listing, PollError, Reason
+from exporter.sources import Listing, PollError, Reason
 from exporter.sources.nimble import ERROR_CODES, NimbleSource
 from tests.access import api
 from tests.endpoint import Answer, Endpoint, Request, http
 from tests.environment import set_aws_environment
 from tests.fuzz import reference
+from tests.waiting import deadline_of
 
 LISTING = Listing("studio", "main", (Studio("studio", "studio"),))
 
@@ -130,7 +131,7 @@ def source(far_side: FarSide, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 def counted(source: NimbleSource, previous: Census | None = None) -> Census | None:
     """Return what the exporter counts, None for a poll that failed as a bad response."""
-    with Deadline(30.0).enforced() as deadline:
+    with deadline_of(30.0) as deadline:
         try:
             return read(source, LISTING, deadline, {"studio": previous}, {})["studio"]
         except PollError as error:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import shlex
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from exporter.sources import Reason
+from tests.commands import run as run_command
+from tests.commands import started
 from tests.endpoint import Answer, Endpoint, Request, error, http, page
 from tests.hostile.book import shown
 from tests.hostile.exporter import configured, polling, studios
 from tests.hostile.studios import ready
-from tests.waiting import until
+from tests.waiting import until, wait_until
 
 PART = "Credentials"
 ROLE = "arn:aws:iam::111122223333:role/backups"
@@ -131,3 +139,78 @@ def test_they_may_expire_and_be_renewed(tmp_path: Path, monkeypatch: pytest.Monk
                 assert dict(studios(poller)["well"].failures) == {}
 
     asyncio.run(run())
+
+
+@pytest.fixture
+def waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A pipe that the credential process of the profile `waits` reads its answer from; it is given one in the end."""
+    pipe = tmp_path / "answer"
+    os.mkfifo(pipe)
+    file = tmp_path / "aws-config"
+    file.write_text(f"[profile waits]\ncredential_process = cat {shlex.quote(str(pipe))}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+    yield pipe
+    with suppress(OSError):  # nobody reads it any more
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+
+
+def one_that_waits_and_one_that_is_well(folder: Path, url: str) -> Path:
+    return configured(
+        folder,
+        {"name": "waits", "endpoint_url": url, "studios": ["waits"], "profile": "waits"},
+        {"name": "well", "endpoint_url": url, "studios": ["well"]},
+        poll_interval="1s",
+        poll_timeout="1s",
+    )
+
+
+@shown(
+    PART,
+    "a credential process does not end",
+    "`timeout`; it cannot be interrupted, so the studio waits for it, and is polled again once it ended;"
+    " `studio_backup_exporter_abandoned_polls` counts it until then",
+)
+def test_a_credential_process_that_does_not_end_is_waited_for_by_its_own_studio_only(
+    tmp_path: Path, waits: Path
+) -> None:
+    async def run() -> None:
+        with Endpoint(lambda _: page(ready(2))).running() as endpoint:
+            async with polling(one_that_waits_and_one_that_is_well(tmp_path, endpoint.url)) as poller:
+                await until(lambda: len(studios(poller)) == 2)
+                polls = studios(poller)["well"].polls
+                await until(lambda: studios(poller)["well"].polls >= polls + 2)
+                known = studios(poller)
+                assert known["waits"].failures == {Reason.TIMEOUT: 1}
+                assert dict(known["well"].failures) == {}
+                assert poller.status().abandoned_polls == 1
+                answer = {"Version": 1, "AccessKeyId": "PROCESS", "SecretAccessKey": "secret"}
+                await asyncio.to_thread(waits.write_text, json.dumps(answer))
+                await until(lambda: studios(poller)["waits"].up)
+                assert poller.status().abandoned_polls == 0
+        assert {signed_by(request) for request in endpoint.requests} == {"testing", "PROCESS"}
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("command", [("list", "--format=json"), ("check", "--online"), ("once",)])
+def test_no_command_waits_for_it(tmp_path: Path, waits: Path, command: Sequence[str]) -> None:
+    assert waits.is_fifo()
+    with Endpoint(lambda _: page(ready(2))).running() as endpoint:
+        file = one_that_waits_and_one_that_is_well(tmp_path, endpoint.url)
+        done = run_command(*command, f"--config.file={file}")
+    assert done.returncode == 1
+    assert "timeout" in done.stderr
+    assert "no complete answer within 1 s" in done.stderr
+    assert {"list": '"studio": "well"', "check": "target well: ", "once": 'studio="well"'}[command[0]] in done.stdout
+
+
+def test_an_interrupt_ends_a_command_that_waits_for_it_at_once(tmp_path: Path, waits: Path) -> None:
+    with Endpoint(lambda _: page(ready(2))).running() as endpoint:
+        file = one_that_waits_and_one_that_is_well(tmp_path, endpoint.url)
+        file.write_text(file.read_text().replace('"poll_timeout": "1s"', '"poll_timeout": "1m"'))
+        with started("list", f"--config.file={file}") as process:
+            wait_until(lambda: endpoint.requests)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 130
+            assert "Traceback" not in process.communicate()[1]
+    assert waits.is_fifo()

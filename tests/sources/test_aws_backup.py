@@ -38,6 +38,7 @@ from tests.access import api
 from tests.backup_server import ACCOUNT, MODEL, REGION, BackupServer, Members, Vault, check
 from tests.endpoint import Answer, Endpoint, error, http
 from tests.test_accounts import ROLES, role_of
+from tests.waiting import deadline_of
 
 NOW = 1_795_000_000.0
 DAY = 86_400.0
@@ -60,7 +61,7 @@ def source(to: Endpoint, calls: ApiCalls | None = None, **options: Any) -> AwsBa
 
 
 def read(from_source: AwsBackupSource, listing: Listing = VAULT, seconds: float = 20) -> list[Backup]:
-    with Deadline(seconds).enforced() as deadline:
+    with deadline_of(seconds) as deadline:
         return [backup for page in from_source.read(listing, deadline) for backup in page.backups]
 
 

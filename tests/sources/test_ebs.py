@@ -32,6 +32,7 @@ from exporter.status import Status, Target
 from exporter.targets import build
 from tests.access import api
 from tests.endpoint import Answer, Endpoint, Request, http
+from tests.waiting import deadline_of
 
 ACCOUNT = "111122223333"
 REGION = "us-west-2"
@@ -54,7 +55,7 @@ def source(url: str, calls: ApiCalls | None = None, **options: Any) -> EbsSource
 def read(from_source: EbsSource, seconds: float = 60) -> tuple[list[Backup], list[Studio]]:
     backups: list[Backup] = []
     studios: list[Studio] = []
-    with Deadline(seconds).enforced() as deadline:
+    with deadline_of(seconds) as deadline:
         for page in from_source.read(SNAPSHOTS, deadline):
             backups += page.backups
             studios += page.studios
@@ -378,7 +379,7 @@ def test_100_000_snapshots_of_50_studios_are_counted_exactly_with_100_requests(e
 def test_no_page_stays_in_memory(endpoint: Start) -> None:
     server = endpoint(large(15))
     peaks = []
-    with Deadline(120).enforced() as deadline:
+    with deadline_of(120) as deadline:
         reading = source(server.url).read(SNAPSHOTS, deadline)
         tracemalloc.start()
         try:

@@ -21,6 +21,7 @@ from exporter.sources.answers import account_of, parse_timestamp
 from exporter.sources.nimble import NimbleSource
 from tests.access import api
 from tests.endpoint import Answer, Endpoint, Request, error, http, page
+from tests.waiting import deadline_of
 
 STUDIO = "us-west-2:stid-EXAMPLE11111"
 LISTING = Listing(STUDIO, "main", (Studio(STUDIO, "aurora"),))
@@ -41,7 +42,7 @@ def source(to: Endpoint, studios: dict[str, str] | None = None, **options: Any) 
 
 
 def read(from_source: NimbleSource, listing: Listing = LISTING, seconds: float = 10) -> list[Backup]:
-    with Deadline(seconds).enforced() as deadline:
+    with deadline_of(seconds) as deadline:
         return [backup for page in from_source.read(listing, deadline) for backup in page.backups]
 
 
@@ -201,7 +202,7 @@ def test_named_studios_are_identified_by_their_first_poll_and_anew_after_a_disco
     for _ in range(2):
         [found] = named.listings(Deadline(5))
         for _ in range(2):
-            with Deadline(5).enforced() as deadline:
+            with deadline_of(5) as deadline:
                 told += [studio for page in named.read(found, deadline) for studio in page.studios]
     operations = Counter(request.parts[-1] == STUDIO for request in server.requests)
     assert operations == {True: 2, False: 4}
